@@ -1,0 +1,1 @@
+"""From observations to a position: pure but for model files."""

@@ -1,0 +1,114 @@
+"""Every Prometheus series, in one table.
+
+Prefix ``heimdall_edge_``, base units, ``_total`` on what only rises; labels are bounded by the
+configuration (receivers, channels) or by a closed set in the code (reasons, outcomes, kinds).
+"""
+
+from __future__ import annotations
+
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
+
+from heimdall_edge.types import ReceiverState, ReceiverStatus, SampleCount
+
+PREFIX = "heimdall_edge"
+SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The daemon's series, in a registry of their own."""
+
+    def __init__(self) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, namespace=PREFIX, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, namespace=PREFIX, registry=registry)
+
+        def seconds(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(
+                name, text, labels, namespace=PREFIX, registry=registry, buckets=SECONDS_BUCKETS
+            )
+
+        # fmt: off
+        self.build = Info("build", "Version of the software.", namespace=PREFIX, registry=registry)
+        self.model = Info("model", "The model in force.", namespace=PREFIX, registry=registry)
+
+        self.samples_received = counter("samples_received_total", "Samples that receivers gave.", "receiver")
+        self.samples_lost = counter("samples_lost_total", "Samples that USB or the network lost.", "receiver")
+        self.samples_dropped = counter("samples_dropped_total", "Samples that we dropped, for want of CPU.", "receiver")
+        self.samples_clipped = counter("samples_clipped_total", "Samples at the converter's limit.", "receiver")
+        self.receiver_state = gauge("receiver_state", "1 for the state that the receiver is in.", "receiver", "state")
+        self.receiver_failures = counter("receiver_failures_total", "Times that a receiver failed or could not be opened.", "receiver")
+        self.fifo_blocks = gauge("fifo_blocks", "Blocks that wait for the worker.", "receiver")
+        self.noise_floor = gauge("noise_floor_dbfs", "Tracked noise floor in the channel.", "receiver", "channel")
+
+        self.observations = counter("observations_total", "Observations that came in, by feed.", "receiver")
+        self.bursts_refused = counter("bursts_refused_total", "Bursts that could not be used.", "reason")
+        self.observations_refused = counter("observations_refused_total", "Lines or observations that were not used.", "reason")
+        self.scenes = counter("scenes_total", "Transmissions that were brought together.", "channel")
+        self.fixes = counter("fixes_total", "Fixes published, refusals among them.", "channel", "outcome")
+        self.open_scenes = gauge("open_scenes", "Transmissions that still wait for receivers.")
+
+        self.inference = seconds("inference_duration_seconds", "One inference of the model.")
+        self.window_to_fix = seconds("window_to_fix_duration_seconds", "From the last receiver's window to the fix.")
+        self.window_to_puback = seconds("window_to_puback_duration_seconds", "From the last receiver's window to the broker's word.")
+        self.puback = seconds("mqtt_puback_duration_seconds", "From handing a message over to the broker's word.", "kind")
+
+        self.mqtt_connected = gauge("mqtt_connected", "1 while the broker is connected.")
+        self.mqtt_acknowledged = counter("mqtt_acknowledged_total", "Messages that the broker took.", "kind")
+        self.mqtt_refused = counter("mqtt_refused_total", "Messages that the broker refused.", "reason")
+        self.outbox_rows = gauge("outbox_messages", "Messages that wait for the broker.")
+        self.outbox_bytes = gauge("outbox_bytes", "Their size.")
+        self.outbox_age = gauge("outbox_oldest_age_seconds", "Age of the oldest of them.")
+        self.outbox_on_disk = gauge("outbox_on_disk", "1 while the outbox is on disk; 0: in memory, for want of it.")
+        self.outbox_evicted = counter("outbox_evicted_total", "Messages given up, by bound.", "reason")
+
+        self.reloads = counter("reloads_total", "Reloads, by how they ended.", "outcome")
+        self.ready_after = gauge("start_duration_seconds", "From start to READY.")
+        # fmt: on
+
+    def receiver_is(self, status: ReceiverStatus) -> None:
+        """Set the state series of one receiver: 1 for its state, 0 for the others."""
+        for state in ReceiverState:
+            is_in = 1.0 if state is status.state else 0.0
+            self.receiver_state.labels(status.receiver_id, state.value).set(is_in)
+
+    def count_samples(self, receiver_id: str, count: SampleCount) -> None:
+        """Add what became of one block's samples."""
+        self.samples_received.labels(receiver_id).inc(count.received)
+        self.samples_lost.labels(receiver_id).inc(count.lost)
+        self.samples_dropped.labels(receiver_id).inc(count.dropped)
+        self.samples_clipped.labels(receiver_id).inc(count.clipped)
+
+
+class MetricsEndpoint:
+    """Serves a registry over HTTP; a port that is taken is the operator's to solve."""
+
+    def __init__(self, metrics: Metrics, *, listen: str, port: int) -> None:
+        self._server: WSGIServer
+        self._server, self._thread = start_http_server(port, addr=listen, registry=metrics.registry)
+
+    @property
+    def port(self) -> int:
+        """The port in use, also where 0 asked for any."""
+        return self._server.server_port
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

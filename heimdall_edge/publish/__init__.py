@@ -1,0 +1,1 @@
+"""What goes out: the wire format, the outbox, the broker."""

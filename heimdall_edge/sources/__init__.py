@@ -1,0 +1,1 @@
+"""Where samples and observations come from: one file a kind, one protocol."""

@@ -1,0 +1,70 @@
+"""What every source is: open it, iterate it, close it from any thread.
+
+::
+
+        open()                 blocks() / observations()            close()
+    ──────────────▶ [opened] ──────────────────────────▶ [ended] ◀────────── any thread, any time
+      SourceError              SourceError, or the end
+
+Two kinds exist: an :class:`IQSource` gives samples, an :class:`ObservationSource` gives finished
+observations (another station's, or a level-only feed). The reader thread calls ``open`` and
+iterates; whoever stops the daemon calls ``close``, after which the iterator ends within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, runtime_checkable
+
+from heimdall_edge.types import IQBlock, Observation
+
+CLOSE_TIMEOUT_S = 1.0
+"""The longest that an iterator may go on after ``close()``."""
+
+
+@runtime_checkable
+class IQSource(Protocol):
+    """A receiver that gives IQ samples.
+
+    Blocks come in time order; a block's ``sample_start`` is the previous block's, plus its
+    samples, plus what was lost between them: the consumer never has to guess a gap.
+    """
+
+    @property
+    def may_wait(self) -> bool:
+        """True where the consumer may take its time (a file); a radio may not wait."""
+        ...
+
+    def open(self) -> None:
+        """Open the device, file or connection.
+
+        Raises
+        ------
+        SourceError
+            It cannot be opened now; the message says what, where, and what was expected.
+        SourceDataError
+            It is malformed; trying again will not help.
+        """
+        ...
+
+    def blocks(self) -> Iterator[IQBlock]:
+        """Give blocks until the end of the data or until ``close()``; raises as ``open`` does."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; idempotent, from any thread, also before ``open()``."""
+        ...
+
+
+@runtime_checkable
+class ObservationSource(Protocol):
+    """A feed of finished observations; the same life as :class:`IQSource`."""
+
+    @property
+    def may_wait(self) -> bool: ...
+
+    def open(self) -> None: ...
+
+    def observations(self) -> Iterator[Observation]: ...
+
+    def close(self) -> None: ...
