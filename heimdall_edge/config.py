@@ -22,7 +22,7 @@ from heimdall_edge.config_base import (
     Table,
 )
 from heimdall_edge.config_simulation import SimulatedReceiver, Simulation
-from heimdall_edge.types import ClockSource, SampleFormat
+from heimdall_edge.types import ChannelSpec, ClockSource, SampleFormat
 
 
 class Station(Table):
@@ -65,6 +65,10 @@ class Channel(Table):
     """The grid of ``continuous``: windows begin at whole multiples of this in UTC."""
     tdoa_systematic_sigma_us: Annotated[float, Field(gt=0, le=10_000)] = 0.3
     """What no averaging takes off an arrival time: 0.3 in line of sight, 20 for LF ground wave."""
+
+    @property
+    def spec(self) -> ChannelSpec:
+        return ChannelSpec(self.name, self.frequency_hz, self.bandwidth_hz)
 
     @model_validator(mode="after")
     def _thresholds_make_sense(self) -> Channel:

@@ -12,26 +12,35 @@ class ServiceNotifier:
     """Speaks to the service manager; says nothing where there is none."""
 
     def __init__(self) -> None:
-        self._notifier = sdnotify.SystemdNotifier()
+        wanted = bool(os.environ.get("NOTIFY_SOCKET"))
+        self._notifier = sdnotify.SystemdNotifier() if wanted else None
 
     def ready(self, status: str) -> None:
         """Start-up, or a reload, is complete."""
-        self._notifier.notify(f"READY=1\nSTATUS={_one_line(status)}")
+        self._send(f"READY=1\nSTATUS={_one_line(status)}")
 
     def reloading(self) -> None:
         """A reload began; systemd 253 and later want the instant of it."""
-        self._notifier.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        self._notifier.notify("STOPPING=1\nSTATUS=stopping")
+        self._send("STOPPING=1\nSTATUS=stopping")
 
     def status(self, text: str) -> None:
         """The line that ``systemctl status`` shows."""
-        self._notifier.notify(f"STATUS={_one_line(text)}")
+        self._send(f"STATUS={_one_line(text)}")
 
     def alive(self) -> None:
         """Feed the watchdog; call it when work goes on, not by a timer."""
-        self._notifier.notify("WATCHDOG=1")
+        self._send("WATCHDOG=1")
+
+    def close(self) -> None:
+        if self._notifier and self._notifier.socket:
+            self._notifier.socket.close()
+
+    def _send(self, message: str) -> None:
+        if self._notifier:
+            self._notifier.notify(message)
 
 
 def watchdog_interval_s() -> float | None:
