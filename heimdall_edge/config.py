@@ -25,6 +25,10 @@ from heimdall_edge.config_simulation import SimulatedReceiver, Simulation
 from heimdall_edge.types import ChannelSpec, ClockSource, SampleFormat
 
 
+BAND_SHARE = 0.98
+"""Share of its sample rate in which a receiver's channels must lie: the rest is its own filter."""
+
+
 class Station(Table):
     """Who and where this host is."""
 
@@ -108,8 +112,8 @@ class Recording(Table):
     """A file that is played as a receiver."""
 
     path: Path
-    """``*.sigmf-meta``, KiwiSDR ``*.wav``, or raw samples; relative to the configuration file,
-    or to the folder in ``HEIMDALL_EDGE_DATA`` where it is not there."""
+    """``*.sigmf-meta``, KiwiSDR ``*.wav``, or raw samples. Looked for beside this file, then in
+    the folder that ``HEIMDALL_EDGE_DATA`` names, or in the working directory."""
     format: Literal["auto", "sigmf", "kiwi_wav", "raw"] = "auto"
     """``auto`` goes by the file's name; anything unknown is ``raw``."""
     datatype: SampleFormat = "cu8"

@@ -14,14 +14,12 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from heimdall_edge.config import Channel, Config, Receiver
+from heimdall_edge.config import BAND_SHARE, Channel, Config, Receiver
 from heimdall_edge.errors import ConfigError
 
 DEFAULT_PATH = Path("/etc/heimdall-edge/heimdall-edge.toml")
 MAX_FILE_BYTES = 4 * 2**20
 SECRET_WORDS = ("password", "secret", "token")
-BAND_EDGE = 0.98
-"""Share of the sample rate that a channel may use: the rest is the receiver's own filter."""
 
 
 def load_config(path: Path) -> Config:
@@ -55,10 +53,15 @@ def parse_config(text: str, *, name: str = "configuration", folder: Path | None 
         config = Config.model_validate_json(json.dumps(document, default=str))
     except ValidationError as error:
         raise ConfigError([f"{name}: {line}" for line in _faults(error, document)]) from error
-    problems = list(_contradictions(config))
-    if problems:
-        raise ConfigError([f"{name}: {problem}" for problem in problems])
+    check_whole(config, name=name)
     return _with_paths_from(config, folder) if folder else config
+
+
+def check_whole(config: Config, *, name: str = "configuration") -> None:
+    """Raise ConfigError where tables that are right by themselves contradict each other."""
+    problems = [f"{name}: {problem}" for problem in _contradictions(config)]
+    if problems:
+        raise ConfigError(problems)
 
 
 def config_digest(config: Config) -> str:
@@ -160,7 +163,7 @@ def _repeated(table: str, key: str, names: list[str]) -> Iterator[str]:
 def _out_of_band(where: str, receiver: Receiver, channel: Channel) -> Iterator[str]:
     if receiver.center_freq_hz is None or receiver.sample_rate_hz is None:
         return
-    half_band_hz = BAND_EDGE * receiver.sample_rate_hz / 2
+    half_band_hz = BAND_SHARE * receiver.sample_rate_hz / 2
     low_hz, high_hz = receiver.center_freq_hz - half_band_hz, receiver.center_freq_hz + half_band_hz
     channel_low_hz = channel.frequency_hz - channel.bandwidth_hz / 2
     channel_high_hz = channel.frequency_hz + channel.bandwidth_hz / 2
@@ -193,11 +196,10 @@ def _with_paths_from(config: Config, folder: Path) -> Config:
 
 
 def find_data(path: Path, folder: Path) -> Path:
-    """A recording's path: beside the configuration, or in the folder of ``HEIMDALL_EDGE_DATA``."""
+    """A recording's path: beside the configuration, in ``HEIMDALL_EDGE_DATA``, or here."""
     data = os.environ.get("HEIMDALL_EDGE_DATA")
-    if data and not path.is_absolute() and not (folder / path).exists():
-        return Path(data) / path
-    return folder / path
+    folders = [folder, Path(data)] if data else [folder, Path.cwd()]
+    return next((f / path for f in folders if (f / path).exists()), folder / path)
 
 
 def read_password(path: Path | None) -> str | None:
@@ -209,8 +211,10 @@ def read_password(path: Path | None) -> str | None:
         The file cannot be read, or is empty; its content is never quoted.
     """
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-    if path is None and credentials and (Path(credentials) / "mqtt-password").exists():
+    if path is None and credentials:
         path = Path(credentials) / "mqtt-password"
+        if not path.exists() or path.read_bytes() in {b"", b"\n"}:
+            return None
     if path is None:
         return None
     try:

@@ -47,9 +47,13 @@ class Transmitter(Table):
     latitude_deg: Latitude | None = None
     """Where it stands; leave it out when ``track`` says."""
     longitude_deg: Longitude | None = None
+    altitude_m: Annotated[float, Field(ge=-500, le=9_000)] = 0.0
+    """Height of the ground above mean sea level, also all along a track."""
     antenna_height_m: Annotated[float, Field(ge=0, le=10_000)] = 1.5
     track: tuple[TrackPoint, ...] = ()
     """Places in time order, for one that moves."""
+    track_repeats: bool = False
+    """Whether it starts over at the last point's ``at_s``; it stays there when not."""
     frequency_hz: Hertz
     power_dbm: Decibels = 30.0
     """Effective radiated power."""
