@@ -24,7 +24,6 @@ from heimdall_edge.config_base import (
 from heimdall_edge.config_simulation import SimulatedReceiver, Simulation
 from heimdall_edge.types import ChannelSpec, ClockSource, SampleFormat
 
-
 BAND_SHARE = 0.98
 """Share of its sample rate in which a receiver's channels must lie: the rest is its own filter."""
 

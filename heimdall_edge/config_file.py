@@ -192,7 +192,13 @@ def _with_paths_from(config: Config, folder: Path) -> Config:
     locator = config.locator.model_copy(
         update={"model_path": folder / model_path if model_path else None}
     )
-    return config.model_copy(update={"receivers": tuple(receivers), "locator": locator})
+    truth_path = config.simulation.truth_path
+    simulation = config.simulation.model_copy(
+        update={"truth_path": folder / truth_path if truth_path else None}
+    )
+    return config.model_copy(
+        update={"receivers": tuple(receivers), "locator": locator, "simulation": simulation}
+    )
 
 
 def find_data(path: Path, folder: Path) -> Path:

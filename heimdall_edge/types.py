@@ -148,7 +148,7 @@ class ChannelBlock:
 
     channel: ChannelSpec
     iq: Complex64
-    """complex64 [n_samples], full scale 1.0, the channel's centre at 0 Hz; read-only; may be empty."""
+    """complex64 [n_samples], full scale 1.0, the centre at 0 Hz; may be empty; read-only."""
     sample_rate_hz: float
     start_utc_ns: int
     """When ``iq[0]`` was at the antenna: the filter's group delay is already taken out."""

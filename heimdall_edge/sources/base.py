@@ -35,6 +35,11 @@ class IQSource(Protocol):
         """True where the consumer may take its time (a file); a radio may not wait."""
         ...
 
+    @property
+    def progress(self) -> float:
+        """Share of its data that was given, 0…1; 0 where there is no end."""
+        ...
+
     def open(self) -> None:
         """Open the device, file or connection.
 
@@ -62,6 +67,9 @@ class ObservationSource(Protocol):
 
     @property
     def may_wait(self) -> bool: ...
+
+    @property
+    def progress(self) -> float: ...
 
     def open(self) -> None: ...
 
