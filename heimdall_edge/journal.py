@@ -40,6 +40,10 @@ class EventLog:
     def error(self, event: str, **fields: object) -> None:
         self._write(logging.ERROR, event, fields)
 
+    def exception(self, event: str, error: BaseException | None, **fields: object) -> None:
+        """An error with its traceback."""
+        self._logger.error(event, exc_info=error, extra={"fields": fields})
+
     def _write(self, level: int, event: str, fields: dict[str, object]) -> None:
         self._logger.log(level, event, extra={"fields": fields})
 
@@ -123,3 +127,8 @@ def configure(
     root.addHandler(handler)
     root.setLevel(level.upper())
     root.propagate = False
+
+
+def set_level(level: str) -> None:
+    """Change how much is written, from now on."""
+    logging.getLogger(ROOT).setLevel(level.upper())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import sys
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_traceback_stays_on_its_line(stream):
     try:
         raise RuntimeError("broken")
     except RuntimeError:
-        logging.getLogger("heimdall_edge.x").exception("bug")
+        journal.logger("x").exception("bug", sys.exc_info()[1], thread="work")
     assert stream.getvalue().count("\n") == 1
     assert "RuntimeError: broken" in stream.getvalue()
 

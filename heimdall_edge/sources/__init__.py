@@ -1,1 +1,77 @@
-"""Where samples and observations come from: one file a kind, one protocol."""
+"""Where samples and observations come from: one file a kind, one protocol, one table of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from heimdall_edge.config import Receiver
+from heimdall_edge.config_simulation import SimulatedReceiver, Simulation
+from heimdall_edge.errors import PayloadError
+from heimdall_edge.sources.base import IQSource, ObservationSource
+from heimdall_edge.sources.observations import ObservationFileSource
+from heimdall_edge.sources.recording import RecordingSource
+from heimdall_edge.sources.simulated import SimulatedSource
+from heimdall_edge.sources.truth import TruthLog
+from heimdall_edge.types import Observation, Place
+
+Source = IQSource | ObservationSource
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """What a source may need beside its own configuration."""
+
+    place: Place
+    simulation: Simulation
+    start_utc_ns: int
+    """When the simulation began: the same for all receivers."""
+    truth: TruthLog
+    """The simulation's truth file, which all its receivers share."""
+    parse: Callable[[bytes], Observation]
+    """Reads a line of the published format."""
+    on_refused: Callable[[int, PayloadError], object]
+    """Told of each line that is not of that format."""
+
+
+def source_of(receiver: Receiver, around: Surroundings) -> Source:
+    """The source that a receiver's configuration asks for, not yet open."""
+    return SOURCES[receiver.kind](receiver, around)
+
+
+def follows_clock(receiver: Receiver) -> bool:
+    """Whether its samples come whether or not somebody takes them: a radio, not a file."""
+    table = receiver.simulated or SimulatedReceiver()
+    return receiver.kind == "simulated" and table.pace == "real_time"
+
+
+def _recording(receiver: Receiver, _around: Surroundings) -> Source:
+    return RecordingSource.from_config(receiver)
+
+
+def _simulated(receiver: Receiver, around: Surroundings) -> Source:
+    return SimulatedSource(
+        receiver=receiver,
+        place=around.place,
+        simulation=around.simulation,
+        start_utc_ns=around.start_utc_ns,
+        truth=around.truth,
+    )
+
+
+def _observations(receiver: Receiver, around: Surroundings) -> Source:
+    assert receiver.observations is not None
+    return ObservationFileSource(
+        path=receiver.observations.path,
+        pace=receiver.observations.pace,
+        parse=around.parse,
+        on_refused=around.on_refused,
+    )
+
+
+SOURCES: dict[str, Callable[[Receiver, Surroundings], Source]] = {
+    "recording": _recording,
+    "simulated": _simulated,
+    "observations": _observations,
+}
+"""Kind → what makes its source; :class:`~heimdall_edge.config.Receiver` names the same kinds."""

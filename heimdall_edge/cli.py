@@ -1,0 +1,186 @@
+"""The command line: ``heimdall-edge COMMAND``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from heimdall_edge import __version__, journal
+from heimdall_edge.config import Config
+from heimdall_edge.config_file import DEFAULT_PATH, config_json_schema, load_config
+from heimdall_edge.errors import ConfigError, HeimdallError, ModelError, SourceError
+
+DESCRIPTION = """\
+Says over MQTT where a radio transmitter is, and how sure that is.
+
+Reads IQ from receivers, finds transmissions on the configured channels, measures
+each one, brings together what several receivers heard, and publishes positions
+with error ellipses."""
+EPILOG = """\
+exit codes:
+  0   it did what was asked
+  1   something failed that the message names
+  64  the command line is wrong
+  65  an input file (recording, observations, model) is wrong
+  78  the configuration is wrong; systemd does not restart the service
+
+`heimdall-edge COMMAND --help` says more of each command."""
+EXIT_USAGE, EXIT_DATA, EXIT_CONFIG = 64, 65, 78
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        command: Callable[[argparse.Namespace], int] = options.command
+        return command(options)
+    except ConfigError as error:
+        return _complain(error, EXIT_CONFIG)
+    except (ModelError, SourceError) as error:
+        return _complain(error, EXIT_DATA)
+    except HeimdallError as error:
+        return _complain(error, 1)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _complain(error: HeimdallError, code: int) -> int:
+    for line in str(error).splitlines():
+        print(f"heimdall-edge: {line}", file=sys.stderr)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with EX_USAGE, where argparse would say 2."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="heimdall-edge",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"heimdall-edge {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, command: Callable[[argparse.Namespace], int], text: str) -> _Parser:
+        made: _Parser = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(command=command)
+        return made
+
+    _add_run(add("run", _run, "Run the daemon until SIGTERM; SIGHUP reads the configuration again"))
+    demo = add("demo", _demo, "Show it: simulated receivers, an embedded broker, fixes and truth")
+    demo.add_argument("--seconds", type=float, help="stop after so long; else at Ctrl-C")
+    _add_replay(add("replay", _replay, "Send recordings or observations through the same path"))
+    check = add("check-config", _check_config, "Say all that is wrong with a configuration")
+    check.add_argument("file", nargs="?", type=Path, default=DEFAULT_PATH, metavar="FILE")
+    add("config-schema", _config_schema, "Print the JSON Schema of the configuration, for editors")
+    show = add("show-model", _show_model, "Show a model's manifest, domain and calibration record")
+    show.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="default: the built-in one"
+    )
+    bench = add("bench", _bench, "Measure this machine: CPU by channels, latency, fixes per second")
+    bench.add_argument("--seconds", type=float, default=2.0, help="of IQ for each row (default 2)")
+    return parser
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, default=DEFAULT_PATH, metavar="FILE", help=f"default {DEFAULT_PATH}"
+    )
+    parser.add_argument(
+        "--stdout", action="store_true", help="write JSON lines there, instead of to a broker"
+    )
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="receivers and channels; recordings run fast"
+    )
+    parser.add_argument(
+        "--observations",
+        type=Path,
+        metavar="FILE",
+        help="observations as JSON lines, as published ('-': standard input); needs no --config",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="where fixes go: JSON lines, or GeoJSON if it ends so (default: standard output)",
+    )
+    parser.add_argument(
+        "--with-observations", action="store_true", help="write each observation as well"
+    )
+    parser.add_argument("--verbose", action="store_true", help="log each fix")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from heimdall_edge.service import run_service
+
+    return run_service(options.config, to_stdout=options.stdout)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from heimdall_edge.demo import run_demo
+
+    return run_demo(seconds=options.seconds)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from heimdall_edge.replay import replay
+
+    if options.config is None and options.observations is None:
+        print("heimdall-edge replay: expected --config or --observations", file=sys.stderr)
+        return EXIT_USAGE
+    journal.configure(level="info" if options.verbose else "warning")
+    config = load_config(options.config) if options.config else Config()
+    return replay(
+        config,
+        observations=options.observations,
+        out=options.out,
+        with_observations=options.with_observations,
+    )
+
+
+def _check_config(options: argparse.Namespace) -> int:
+    config = load_config(options.file)
+    print(
+        f"{options.file}: good: station {config.station.name!r}, "
+        f"{len(config.receivers)} receivers, {len(config.channels)} channels"
+    )
+    return 0
+
+
+def _config_schema(_options: argparse.Namespace) -> int:
+    print(json.dumps(config_json_schema(), indent=2))
+    return 0
+
+
+def _show_model(options: argparse.Namespace) -> int:
+    from heimdall_edge.locate.model import LocatorModel, describe_model, reference_model_path
+
+    model = LocatorModel.load(options.file or reference_model_path(), sha256=None)
+    print(describe_model(model))
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from heimdall_edge.bench import print_tables
+
+    print_tables(seconds=options.seconds)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

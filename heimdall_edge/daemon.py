@@ -1,0 +1,361 @@
+"""The process: build, start, wait for signals, reload, stop in reverse.
+
+::
+
+    load config ─▶ model ─▶ publisher ─▶ pipeline ─▶ READY ─▶ wait ─┬─ SIGHUP ─▶ reload, or refuse
+                                                                    ├─ SIGTERM ─▶ stop
+                                                                    └─ a turn: watchdog, stats
+
+Exit codes are those of :class:`ExitCode`; 64 and 78 (sysexits.h) mean that the operator must act.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Protocol
+
+from heimdall_edge import __version__, journal
+from heimdall_edge.config import Config
+from heimdall_edge.config_file import check_whole
+from heimdall_edge.errors import ConfigError, HeimdallError, ModelError
+from heimdall_edge.locate.model import LocatorModel, reference_model_path
+from heimdall_edge.metrics import Metrics, MetricsEndpoint
+from heimdall_edge.pipeline import Pipeline
+from heimdall_edge.publish.base import Publisher
+from heimdall_edge.station_report import station_info, station_stats
+from heimdall_edge.systemd import ServiceNotifier, watchdog_interval_s
+
+log = journal.logger("daemon")
+
+TURN_S = 0.25
+STUCK_AFTER_S = 15.0
+STOP_WITHIN_S = 20.0
+"""Shorter than the unit's TimeoutStopSec."""
+PUBLISHER_STOP_S = 5.0
+LIVE_LOCATOR_KEYS = {
+    "model_path", "model_sha256", "service_radius_m", "min_receivers", "tdoa",
+    "systematic_sigma_m", "max_ood",
+}  # fmt: skip
+LIVE_KEYS = {"channels", "locator", "logging"}
+
+
+class ExitCode(IntEnum):
+    """How the process ends."""
+
+    OK = 0
+    FAILURE = 1
+    """A bug, or a thread that would not end."""
+    USAGE = 64
+    """EX_USAGE: the command line is wrong."""
+    DATA = 65
+    """EX_DATAERR: an input file is wrong."""
+    CONFIG = 78
+    """EX_CONFIG: the configuration is wrong; systemd does not restart it."""
+
+
+class Signals(Protocol):
+    """Where the daemon hears of signals."""
+
+    def wait(self, timeout_s: float) -> int | None: ...
+
+
+class ProcessSignals:
+    """The process's own signals, taken one by one by the main thread.
+
+    They are blocked before the first thread starts (threads inherit that), so no handler ever
+    interrupts anything.
+    """
+
+    WANTED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, self.WANTED)
+
+    def wait(self, timeout_s: float) -> int | None:
+        """The next signal, or ``None`` after the timeout."""
+        found = signal.sigtimedwait(self.WANTED, timeout_s)
+        return None if found is None else found.si_signo
+
+
+class Daemon:
+    """Runs one configuration until a signal, or the end of all its recordings.
+
+    Parameters
+    ----------
+    load
+        Reads the configuration again: at start, and at each reload.
+    publisher_of
+        Makes the publisher for a configuration.
+    signals
+        Where signals come from.
+    stop_at_end
+        Stop when every receiver has come to its end (a replay), instead of waiting on.
+    start_utc_ns
+        The common start of simulated receivers; now, when left out.
+    on_turn
+        Called a few times a second, such as for a progress bar.
+    """
+
+    def __init__(
+        self,
+        *,
+        load: Callable[[], Config],
+        publisher_of: Callable[[Config, Metrics], Publisher],
+        signals: Signals,
+        stop_at_end: bool = False,
+        start_utc_ns: int | None = None,
+        on_turn: Callable[[Pipeline], object] = lambda _pipeline: None,
+    ) -> None:
+        self._load = load
+        self._signals = signals
+        self._stop_at_end = stop_at_end
+        self._on_turn = on_turn
+        self._began_monotonic_s = time.monotonic()
+        self._began_utc_ns = time.time_ns()
+        self._notifier = ServiceNotifier()
+        self._problems: list[str] = []
+        self._failed = threading.Event()
+        self.metrics = Metrics()
+        self.metrics.build.info({"version": __version__})
+        self._config = load()
+        self._model = self._model_or_reference(self._config)
+        self._publisher = publisher_of(self._config, self.metrics)
+        self._pipeline = Pipeline(
+            config=self._config,
+            model=self._model,
+            publisher=self._publisher,
+            metrics=self.metrics,
+            start_utc_ns=start_utc_ns,
+        )
+        self._watchdog_s = watchdog_interval_s()
+        self._next_watchdog_s = self._next_stats_s = 0.0
+
+    def run(self) -> ExitCode:
+        """Start, wait, stop."""
+        endpoint = self._open_endpoint()
+        threading.excepthook = self._thread_failed
+        try:
+            self._publisher.start()
+            self._publish_info()
+            self._pipeline.start()
+            self.metrics.ready_after.set(time.monotonic() - self._began_monotonic_s)
+            self._notifier.ready(self._status_line())
+            log.info("ready", **self._in_short())
+            self._wait()
+        finally:
+            late = self._stop()
+            if endpoint:
+                endpoint.close()
+            self._notifier.close()
+        return self._ended(late)
+
+    # ── start ─────────────────────────────────────────────────────────────────────────────
+
+    def _model_or_reference(self, config: Config) -> LocatorModel:
+        """The configured model; the built-in one, and a problem said, where that is refused."""
+        try:
+            return self._adopt(load_model(config))
+        except ModelError as error:
+            log.error("model_refused", reason=str(error), instead="the built-in reference model")
+            self._problems = [f"model refused, the reference model runs instead: {error}"]
+            return self._adopt(LocatorModel.load(reference_model_path(), sha256=None))
+
+    def _adopt(self, model: LocatorModel) -> LocatorModel:
+        identity = model.identity
+        self.metrics.model.info(
+            {"name": identity.name, "version": identity.version, "sha256": identity.sha256}
+        )
+        return model
+
+    def _open_endpoint(self) -> MetricsEndpoint | None:
+        wanted = self._config.metrics
+        if not wanted.enabled:
+            return None
+        try:
+            return MetricsEndpoint(self.metrics, listen=wanted.listen, port=wanted.port)
+        except OSError as error:
+            raise ConfigError(
+                f"metrics.listen = {wanted.listen!r}, metrics.port = {wanted.port}: "
+                f"{error.strerror or error}; expected an address of this host and a free port"
+            ) from error
+
+    # ── while it runs ─────────────────────────────────────────────────────────────────────
+
+    def _wait(self) -> None:
+        while True:
+            signal_number = self._signals.wait(TURN_S)
+            if signal_number == signal.SIGHUP:
+                self.reload()
+            elif signal_number is not None:
+                log.info("stopping", signal=signal.Signals(signal_number).name)
+                return
+            self._turn()
+            if self._failed.is_set():
+                return
+            if self._stop_at_end and self._pipeline.has_ended:
+                return
+
+    def _turn(self) -> None:
+        now_s = time.monotonic()
+        self._on_turn(self._pipeline)
+        self._watch_publisher()
+        if self._watchdog_s and now_s >= self._next_watchdog_s:
+            self._next_watchdog_s = now_s + self._watchdog_s
+            stuck = self._pipeline.stuck(limit_s=STUCK_AFTER_S)
+            if stuck:
+                log.error("stuck", parts=", ".join(stuck))
+            else:
+                self._notifier.alive()
+        if now_s >= self._next_stats_s:
+            self._next_stats_s = now_s + self._config.mqtt.stats_interval_s
+            self._report()
+
+    def _report(self) -> None:
+        """What goes out every minute: stats, each receiver's state, the status line."""
+        statuses = self._pipeline.statuses()
+        for status in statuses:
+            self._publisher.publish_receiver(status)
+            self.metrics.receiver_is(status)
+        self._publisher.publish_stats(
+            station_stats(
+                self._config.station.name,
+                self.metrics,
+                statuses,
+                started_monotonic_s=self._began_monotonic_s,
+            )
+        )
+        self._notifier.status(self._status_line())
+
+    def _watch_publisher(self) -> None:
+        """Copy the publisher's state into the gauges."""
+        state = self._publisher.state
+        self.metrics.mqtt_connected.set(state.is_connected)
+        if state.outbox:
+            self.metrics.outbox_rows.set(state.outbox.depth)
+            self.metrics.outbox_bytes.set(state.outbox.bytes)
+            self.metrics.outbox_age.set(state.outbox.oldest_age_s or 0.0)
+            self.metrics.outbox_on_disk.set(state.outbox.on_disk)
+
+    def _publish_info(self) -> None:
+        self._publisher.publish_info(
+            station_info(
+                self._config,
+                self._model,
+                problems=self._problems,
+                started_utc_ns=self._began_utc_ns,
+            )
+        )
+
+    def _status_line(self) -> str:
+        running = sum(s.state == "running" for s in self._pipeline.statuses())
+        identity = self._model.identity
+        problems = "".join(f"; {problem}" for problem in self._problems)
+        return (
+            f"{running} of {len(self._pipeline.receivers)} receivers running, "
+            f"model {identity.name} {identity.version}{problems}"
+        )
+
+    def _in_short(self) -> dict[str, object]:
+        return {
+            "version": __version__,
+            "station": self._config.station.name,
+            "receivers": len(self._pipeline.receivers),
+            "channels": len(self._config.channels),
+            "model": f"{self._model.identity.name}@{self._model.identity.version}",
+        }
+
+    # ── reload ────────────────────────────────────────────────────────────────────────────
+
+    def reload(self) -> bool:
+        """Take the configuration as it is now; whatever is wrong with it, the old one runs on."""
+        self._notifier.reloading()
+        try:
+            config = self._load()
+            model = self._adopt(load_model(config))
+            needs_restart = keys_that_need_restart(self._config, config)
+            if needs_restart:
+                log.warning("reload_needs_restart", keys=", ".join(needs_restart))
+            config = _only_live_changes(self._config, config)
+            check_whole(config)
+            self._pipeline.swap(config, model)
+        except HeimdallError as error:
+            self._refuse(error)
+            return False
+        self._config, self._model = config, model
+        self._problems = [f"needs restart: {key}" for key in needs_restart]
+        journal.set_level(config.logging.level)
+        self.metrics.reloads.labels("applied").inc()
+        log.info("reloaded", **self._in_short())
+        self._publish_info()
+        self._notifier.ready(self._status_line())
+        return True
+
+    def _refuse(self, error: HeimdallError) -> None:
+        self._adopt(self._model)
+        self._problems = [f"reload refused: {error}"]
+        self.metrics.reloads.labels("refused").inc()
+        log.error("reload_refused", reason=str(error))
+        self._publish_info()
+        self._notifier.ready(self._status_line())
+
+    # ── stop ──────────────────────────────────────────────────────────────────────────────
+
+    def _stop(self) -> list[str]:
+        self._notifier.stopping()
+        late = self._pipeline.stop(time.monotonic() + STOP_WITHIN_S - PUBLISHER_STOP_S)
+        self._report()
+        self._publisher.stop(PUBLISHER_STOP_S)
+        return late
+
+    def _ended(self, late: list[str]) -> ExitCode:
+        threading.excepthook = threading.__excepthook__
+        if late:
+            log.error("threads_outlived_the_deadline", threads=", ".join(late))
+            os._exit(ExitCode.FAILURE)
+        log.info("stopped", uptime_s=round(time.monotonic() - self._began_monotonic_s, 1))
+        return ExitCode.FAILURE if self._failed.is_set() else ExitCode.OK
+
+    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
+        """A bug in a thread ends the process, with its traceback in the journal."""
+        thread = failure.thread.name if failure.thread else "?"
+        log.exception("bug", failure.exc_value, thread=thread)
+        self._failed.set()
+
+
+def load_model(config: Config) -> LocatorModel:
+    """The model that the configuration names, checked and warm."""
+    path = config.locator.model_path or reference_model_path()
+    return LocatorModel.load(path, sha256=config.locator.model_sha256)
+
+
+def keys_that_need_restart(old: Config, new: Config) -> list[str]:
+    """The keys that differ and cannot change while the daemon runs."""
+    keys = [
+        name
+        for name in Config.model_fields
+        if name not in LIVE_KEYS and getattr(old, name) != getattr(new, name)
+    ]
+    keys += [
+        f"locator.{name}"
+        for name in type(old.locator).model_fields
+        if name not in LIVE_LOCATOR_KEYS
+        and getattr(old.locator, name) != getattr(new.locator, name)
+    ]
+    return sorted(keys)
+
+
+def _only_live_changes(old: Config, new: Config) -> Config:
+    """The old configuration with those changes of the new one that can be made now."""
+    live = {name: getattr(new.locator, name) for name in LIVE_LOCATOR_KEYS}
+    return old.model_copy(
+        update={
+            "channels": new.channels,
+            "locator": old.locator.model_copy(update=live),
+            "logging": new.logging,
+        }
+    )
