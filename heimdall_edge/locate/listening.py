@@ -1,0 +1,98 @@
+"""What a receiver's silence says: how far it has decided, and that it listened all the while."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from heimdall_edge.types import NS_PER_S, Listening, Observation, ReceiverInfo, Scene
+
+MAX_INTERVALS = 4096
+MAX_HEARD = 256
+LONGEST_INTERVAL_NS = 10 * NS_PER_S
+SAME_LIMIT_DB = 1.0
+TOUCHING_NS = 1_000  # rounding of instants, never a lost sample
+
+NOT_YET = -(2**63)
+
+
+@dataclass(slots=True)
+class _Interval:
+    start_utc_ns: int
+    end_utc_ns: int
+    limit_dbfs: float
+    gain_db: float | None
+
+
+@dataclass(slots=True)
+class Listener:
+    """One receiver on one channel; remembers a bounded number of intervals."""
+
+    channel: str
+    receiver: ReceiverInfo | None = None
+    """As it was last; ``None`` before it has listened."""
+    decided_utc_ns: int = NOT_YET
+    """Whatever it heard that starts before this has been given."""
+    tells_progress: bool = False
+    """Whether it says how far it has decided, or will; else all it gives is observations."""
+    has_ended: bool = False
+    """Nothing more will come: nobody waits for it."""
+    spoke_utc_ns: int = NOT_YET
+    """Start of its latest observation."""
+    _listened: deque[_Interval] = field(default_factory=lambda: deque(maxlen=MAX_INTERVALS))
+    _heard: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MAX_HEARD))
+
+    def listened(self, listening: Listening) -> None:
+        """Take note of another interval; adjoining ones of about one limit become one."""
+        self.receiver = listening.receiver
+        self.tells_progress, self.has_ended = True, False
+        self.decided_utc_ns = max(self.decided_utc_ns, listening.end_utc_ns)
+        limit_dbfs = listening.limit_dbfs[self.channel]
+        last = self._listened[-1] if self._listened else None
+        if (
+            last is not None
+            and abs(listening.start_utc_ns - last.end_utc_ns) <= TOUCHING_NS
+            and listening.end_utc_ns - last.start_utc_ns <= LONGEST_INTERVAL_NS
+            and abs(limit_dbfs - last.limit_dbfs) <= SAME_LIMIT_DB
+            and listening.gain_db == last.gain_db
+        ):
+            last.end_utc_ns = listening.end_utc_ns
+            last.limit_dbfs = max(last.limit_dbfs, limit_dbfs)
+        else:
+            start, end = listening.start_utc_ns, listening.end_utc_ns
+            self._listened.append(_Interval(start, end, limit_dbfs, listening.gain_db))
+
+    def spoke(self, observation: Observation) -> None:
+        """Take note how far it has come, and that it was not silent then."""
+        self.spoke_utc_ns = max(self.spoke_utc_ns, observation.start_utc_ns)
+        if observation.heard:
+            self._heard.append((observation.start_utc_ns, observation.end_utc_ns))
+
+    def silence(self, scene: Scene, *, min_share: float) -> Observation | None:
+        """That it listened through a scene and heard nothing; ``None`` where nobody can say that.
+
+        Its limit is the highest that it had in that time, so that no more is claimed than holds.
+        """
+        start, end = scene.start_utc_ns, scene.start_utc_ns + round(scene.duration_s * NS_PER_S)
+        if self.receiver is None or any(s < end and e > start for s, e in self._heard):
+            return None
+        during = [i for i in self._listened if i.start_utc_ns < end and i.end_utc_ns > start]
+        if not during:
+            return None
+        covered_ns = sum(min(i.end_utc_ns, end) - max(i.start_utc_ns, start) for i in during)
+        if covered_ns < min_share * (end - start):
+            return None
+        worst = max(during, key=lambda i: i.limit_dbfs - (i.gain_db or 0.0))
+        said = f"{self.receiver.key} {self.channel} {start} silent"
+        return Observation(
+            observation_id=sha256(said.encode()).hexdigest()[:16],
+            receiver=self.receiver,
+            channel=self.channel,
+            frequency_hz=scene.frequency_hz,
+            start_utc_ns=start,
+            duration_s=scene.duration_s,
+            noise_floor_dbfs=worst.limit_dbfs,
+            heard=False,
+            gain_db=worst.gain_db,
+        )
