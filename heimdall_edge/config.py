@@ -118,7 +118,8 @@ class Recording(Table):
     datatype: SampleFormat = "cu8"
     """Of ``raw``."""
     start_utc: str | None = None
-    """When ``raw``'s first sample was taken, RFC 3339; the file's modification time if left out."""
+    """When the first sample was taken, RFC 3339, where the file does not say; its modification
+    time (KiwiSDR: its name's) when left out."""
     pace: Literal["real_time", "fast"] = "fast"
     """As it was received, or as fast as the worker goes; nothing is lost either way."""
     block_samples: Annotated[int, Field(ge=256, le=4_194_304)] = 65_536

@@ -123,11 +123,13 @@ class Daemon:
         self.metrics = Metrics()
         self.metrics.build.info({"version": __version__})
         self._config = load()
+        self._reference = LocatorModel.load(reference_model_path(), sha256=None)
         self._model = self._model_or_reference(self._config)
         self._publisher = publisher_of(self._config, self.metrics)
         self._pipeline = Pipeline(
             config=self._config,
             model=self._model,
+            reference=self._reference,
             publisher=self._publisher,
             metrics=self.metrics,
             start_utc_ns=start_utc_ns,
@@ -159,11 +161,22 @@ class Daemon:
     def _model_or_reference(self, config: Config) -> LocatorModel:
         """The configured model; the built-in one, and a problem said, where that is refused."""
         try:
-            return self._adopt(load_model(config))
+            return self._adopt(self._load_model(config))
         except ModelError as error:
             log.error("model_refused", reason=str(error), instead="the built-in reference model")
             self._problems = [f"model refused, the reference model runs instead: {error}"]
-            return self._adopt(LocatorModel.load(reference_model_path(), sha256=None))
+            return self._adopt(self._reference)
+
+    def _load_model(self, config: Config) -> LocatorModel:
+        """The model that the configuration names, checked and warm."""
+        wanted = config.locator
+        if wanted.model_path is None and wanted.model_sha256 in {
+            None,
+            self._reference.identity.sha256,
+        }:
+            return self._reference
+        path = wanted.model_path or reference_model_path()
+        return LocatorModel.load(path, sha256=wanted.model_sha256)
 
     def _adopt(self, model: LocatorModel) -> LocatorModel:
         identity = model.identity
@@ -276,7 +289,7 @@ class Daemon:
         self._notifier.reloading()
         try:
             config = self._load()
-            model = self._adopt(load_model(config))
+            model = self._adopt(self._load_model(config))
             needs_restart = keys_that_need_restart(self._config, config)
             if needs_restart:
                 log.warning("reload_needs_restart", keys=", ".join(needs_restart))
@@ -325,12 +338,6 @@ class Daemon:
         thread = failure.thread.name if failure.thread else "?"
         log.exception("bug", failure.exc_value, thread=thread)
         self._failed.set()
-
-
-def load_model(config: Config) -> LocatorModel:
-    """The model that the configuration names, checked and warm."""
-    path = config.locator.model_path or reference_model_path()
-    return LocatorModel.load(path, sha256=config.locator.model_sha256)
 
 
 def keys_that_need_restart(old: Config, new: Config) -> list[str]:

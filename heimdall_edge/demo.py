@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any, TextIO
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from heimdall_edge import journal
 from heimdall_edge.config import Config
@@ -125,7 +126,7 @@ class FixWatcher:
         self._out = out
         self.tally = Tally()
         self._client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id="heimdall-demo", protocol=paho.MQTTv311
+            CallbackAPIVersion.VERSION2, client_id="heimdall-demo", protocol=paho.MQTTv311
         )
         self._client.on_connect = self._subscribe
         self._client.on_message = self._show

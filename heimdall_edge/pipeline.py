@@ -34,6 +34,7 @@ from heimdall_edge.publish.wire_observation import parse_observation
 from heimdall_edge.receiving import Feed, ReceiverThreads
 from heimdall_edge.signal.arrival import arrival_times
 from heimdall_edge.signal.chain import SignalChain
+from heimdall_edge.signal.mel import MelProfile
 from heimdall_edge.sources import Surroundings, follows_clock, source_of
 from heimdall_edge.sources.truth import TruthLog
 from heimdall_edge.types import ArrivalTime, Place, ReceiverInfo, ReceiverStatus, Scene
@@ -55,6 +56,8 @@ class Pipeline:
         What to listen to, with what.
     model
         The model in force; :meth:`swap` exchanges it.
+    reference
+        The built-in model, which answers where the other one fails.
     publisher
         Where fixes go; started and stopped by whoever made it.
     metrics
@@ -68,11 +71,12 @@ class Pipeline:
         *,
         config: Config,
         model: LocatorModel,
+        reference: LocatorModel,
         publisher: Publisher,
         metrics: Metrics,
         start_utc_ns: int | None = None,
     ) -> None:
-        self._config, self._model = config, model
+        self._config, self._model, self._reference = config, model, reference
         self._publisher = publisher
         self._metrics = metrics
         self._start_utc_ns = time.time_ns() if start_utc_ns is None else start_utc_ns
@@ -81,7 +85,7 @@ class Pipeline:
         self.locating = LocatorThread(
             station=config.station.name,
             associator=associator_of(config),
-            locator=locator_of(config, model),
+            locator=locator_of(config, model, fallback=reference),
             publisher=publisher,
             metrics=metrics,
             feeds=[FeedTime(f.receiver_id, not f.may_wait) for f in feeds],
@@ -116,7 +120,7 @@ class Pipeline:
             A channel lies outside the band of a running receiver; nothing was changed.
         """
         by_id = {receiver.id: receiver for receiver in config.receivers}
-        locator = locator_of(config, model)
+        locator = locator_of(config, model, fallback=self._reference)
         chains = [
             (threads, threads.prepare(chain_of(config, by_id[threads.receiver_id], model)))
             for threads in self.receivers
@@ -208,6 +212,7 @@ def place_of(config: Config, receiver: Receiver) -> Place:
 
 def chain_of(config: Config, receiver: Receiver, model: LocatorModel) -> SignalChain:
     """The signal path of one receiver, with the spectrogram that the model wants."""
+    mel = model.manifest.mel
     return SignalChain(
         receiver=ReceiverInfo(
             station=config.station.name,
@@ -218,7 +223,7 @@ def chain_of(config: Config, receiver: Receiver, model: LocatorModel) -> SignalC
         ),
         channels=config.channels_of(receiver),
         gain_db=receiver.gain_db,
-        mel_profile=model.manifest.mel,
+        mel_profile=None if mel is None else MelProfile.from_manifest(mel),
     )
 
 
@@ -239,7 +244,7 @@ def associator_of(config: Config) -> Associator:
     return associator
 
 
-def locator_of(config: Config, model: LocatorModel) -> Locator:
+def locator_of(config: Config, model: LocatorModel, *, fallback: LocatorModel) -> Locator:
     """The locator for one model; arrival times only where the configuration wants them."""
     sigmas_us = {c.name: c.tdoa_systematic_sigma_us for c in config.channels}
 
@@ -256,6 +261,8 @@ def locator_of(config: Config, model: LocatorModel) -> Locator:
         service_radius_m=config.locator.service_radius_m,
         systematic_sigma_m=config.locator.systematic_sigma_m,
         max_ood=config.locator.max_ood,
+        fallback=None if fallback.identity == model.identity else fallback,
+        on_problem=lambda error: log.warning("scene_problem", reason=str(error)),
     )
 
 

@@ -108,4 +108,4 @@ def _count(puback: Puback, metrics: Metrics) -> None:
 
 
 def _stdout_publisher(config: Config, _metrics: Metrics) -> Publisher:
-    return StdoutPublisher(sys.stdout, station=config.station.name)
+    return StdoutPublisher(stream=sys.stdout, station=config.station.name)

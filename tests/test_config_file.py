@@ -178,6 +178,9 @@ def test_relative_paths_start_from_the_file_or_from_the_data_folder(tmp_path, mo
     assert config.receivers[0].recording.path == path.parent / "rtl_sdr.cu8"
     assert config.locator.model_path == path.parent / "m.onnx"
     monkeypatch.setenv("HEIMDALL_EDGE_DATA", str(tmp_path / "data"))
+    assert load_config(path).receivers[0].recording.path == path.parent / "rtl_sdr.cu8"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rtl_sdr.cu8").touch()
     assert load_config(path).receivers[0].recording.path == tmp_path / "data" / "rtl_sdr.cu8"
     (path.parent / "rtl_sdr.cu8").touch()
     assert load_config(path).receivers[0].recording.path == path.parent / "rtl_sdr.cu8"
@@ -221,7 +224,8 @@ def test_a_password_comes_from_its_file_or_the_credential_and_is_never_quoted(
     assert read_password(secret) == "s3cret"
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert read_password(None) == "s3cret"
-    secret.write_text("")
+    secret.write_text("\n")
+    assert read_password(None) is None  # the unit's empty default: no password
     with pytest.raises(ConfigError, match="empty; expected one line"):
         read_password(secret)
     secret.write_bytes(b"s3cret\xff")

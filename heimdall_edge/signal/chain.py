@@ -135,12 +135,11 @@ class SignalChain:
     ) -> Iterator[Listening]:
         """That the channel is decided up to an instant, if that instant moved on."""
         name = block.channel.name
-        until_utc_ns, limit_dbfs = detector.listened_until_ns, detector.limit_dbfs
-        if until_utc_ns is None or limit_dbfs is None:
+        since_utc_ns, until_utc_ns = detector.listening_since_ns, detector.listened_until_ns
+        limit_dbfs = detector.limit_dbfs
+        if since_utc_ns is None or until_utc_ns is None or limit_dbfs is None:
             return
-        from_utc_ns = self._decided_utc_ns.get(name)
-        if from_utc_ns is None or not block.follows:
-            from_utc_ns = min(block.start_utc_ns, until_utc_ns)
+        from_utc_ns = max(since_utc_ns, self._decided_utc_ns.get(name, since_utc_ns))
         if until_utc_ns > from_utc_ns:
             self._decided_utc_ns[name] = until_utc_ns
             yield Listening(

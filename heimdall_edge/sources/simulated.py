@@ -97,11 +97,16 @@ class SimulatedSource:
         self._first = 0  # number, since the simulation's start, of the sample that opened with
         self._chunk_number = -1
         self._chunk = np.empty(0, np.uint8)
+        self._given = 0
         self._closed = threading.Event()
 
     @property
     def may_wait(self) -> bool:
         return self._settings.pace == "fast"
+
+    @property
+    def progress(self) -> float:
+        return 0.0 if math.isinf(self._end) else min(1.0, self._given / max(1, self._end))
 
     def open(self) -> None:
         if self._closed.is_set():
@@ -131,6 +136,7 @@ class SimulatedSource:
             if self._truth:
                 self._truth.advance((number + n_samples) / self._radio.sample_rate_hz)
             yield self._block(samples, number, lost)
+            self._given = number + n_samples
             number, lost = number + n_samples, 0
 
     def close(self) -> None:

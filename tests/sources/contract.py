@@ -86,6 +86,14 @@ class _LifeContract:
         assert reader.ends_within_s(CLOSE_TIMEOUT_S)
         assert not reader.has_one.is_set()
 
+    def test_progress_rises_from_nothing_to_all_or_says_nothing(self, source):
+        source.open()
+        told = [source.progress, *(source.progress for _ in items_of(source)), source.progress]
+        source.close()
+        assert told[0] == 0.0
+        assert told == sorted(told)
+        assert told[-1] in (0.0, 1.0)
+
     def test_close_may_be_called_again_at_any_time(self, source):
         source.open()
         for _ in items_of(source):
