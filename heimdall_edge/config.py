@@ -153,6 +153,8 @@ class Receiver(Table):
     sample_rate_hz: Hertz | None = None
     gain_db: Decibels | None = None
     """Fixed gain; taken off the level, so that levels compare."""
+    agc: bool = False
+    """The gain was automatic: its level says nothing of distance, and is not used."""
     level_offset_db: Decibels = 0.0
     """What this receiver is known to read too high."""
     level_offset_sd_db: Annotated[float, Field(ge=0, le=40)] | None = None
@@ -173,6 +175,8 @@ class Receiver(Table):
             for other in ("recording", "simulated", "observations")
             if other != self.kind and getattr(self, other) is not None
         )
+        if self.agc and self.gain_db is not None:
+            problems.append("agc = true does not go with gain_db: expected one of them")
         if self.kind == "simulated" and not (self.center_freq_hz and self.sample_rate_hz):
             problems.append("kind 'simulated' needs center_freq_hz and sample_rate_hz")
         if (self.latitude_deg is None) != (self.longitude_deg is None):

@@ -223,6 +223,7 @@ def chain_of(config: Config, receiver: Receiver, model: LocatorModel) -> SignalC
         ),
         channels=config.channels_of(receiver),
         gain_db=receiver.gain_db,
+        has_level=not receiver.agc,
         mel_profile=None if mel is None else MelProfile.from_manifest(mel),
     )
 

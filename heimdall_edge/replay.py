@@ -55,7 +55,7 @@ def replay(
     Raises
     ------
     SourceDataError
-        A recording could not be read to its end.
+        A recording could not be read to its end; what the others gave is in the output.
     """
     config = offline(config, observations)
     if not any(receiver.enabled for receiver in config.receivers):

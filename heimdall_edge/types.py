@@ -264,7 +264,8 @@ class Listening:
     start_utc_ns: int
     end_utc_ns: int
     limit_dbfs: Mapping[str, float]
-    """Channel name → level below which a transmission stays unheard: floor + opening threshold."""
+    """Channel name → level below which a transmission stays unheard: floor + opening threshold;
+    infinite where the gain is automatic, and silence therefore says nothing."""
     gain_db: float | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -92,7 +93,7 @@ class Listener:
             frequency_hz=scene.frequency_hz,
             start_utc_ns=start,
             duration_s=scene.duration_s,
-            noise_floor_dbfs=worst.limit_dbfs,
+            noise_floor_dbfs=worst.limit_dbfs if math.isfinite(worst.limit_dbfs) else None,
             heard=False,
             gain_db=worst.gain_db,
         )

@@ -10,8 +10,9 @@ A chain owns the state of its receiver's channels and nothing else: no thread, n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from heimdall_edge.config import Channel
 from heimdall_edge.errors import BurstError, SourceDataError
@@ -42,7 +43,7 @@ class Heard:
     listening: tuple[Listening, ...] = ()
     """One a channel: how far it is decided, and how low the receiver could hear."""
     refused: tuple[BurstError, ...] = ()
-    count: SampleCount = SampleCount()
+    count: SampleCount = field(default_factory=SampleCount)
     """What became of the receiver's samples."""
 
 
@@ -57,6 +58,8 @@ class SignalChain:
         What to listen for.
     gain_db
         The receiver's fixed gain, where its blocks do not say.
+    has_level
+        Whether a level compares with other receivers' levels; not where the gain is automatic.
     mel_profile
         The spectrogram that the model wants, from its manifest; ``None`` for none.
     """
@@ -67,11 +70,13 @@ class SignalChain:
         receiver: ReceiverInfo,
         channels: Sequence[Channel],
         gain_db: float | None = None,
+        has_level: bool = True,
         mel_profile: MelProfile | None = None,
     ) -> None:
         self._receiver = receiver
         self._channels = tuple(channels)
         self._gain_db = gain_db
+        self._has_level = has_level
         self._mel_profile = mel_profile
         self._front_end: FrontEnd | None = None
         self._detectors: dict[str, Detector] = {}
@@ -146,7 +151,7 @@ class SignalChain:
                 receiver=receiver,
                 start_utc_ns=from_utc_ns,
                 end_utc_ns=until_utc_ns,
-                limit_dbfs={name: limit_dbfs},
+                limit_dbfs={name: limit_dbfs if self._has_level else math.inf},
                 gain_db=self._gain_db if block.gain_db is None else block.gain_db,
             )
 
@@ -154,17 +159,19 @@ class SignalChain:
         observations, refused = [], []
         for burst in bursts:
             try:
-                observations.append(
-                    measure(
-                        burst,
-                        receiver=self._receiver,
-                        gain_db=self._gain_db,
-                        mel=self._mel_profile,
-                        snippet=burst.clock.source in SHARED_TIME_BASE and burst.clock.locked,
-                    )
+                observation = measure(
+                    burst,
+                    receiver=self._receiver,
+                    gain_db=self._gain_db,
+                    mel=self._mel_profile,
+                    snippet=burst.clock.source in SHARED_TIME_BASE and burst.clock.locked,
                 )
             except BurstError as error:
                 refused.append(error)
+                continue
+            if not self._has_level:
+                observation = replace(observation, level_dbfs=None)
+            observations.append(observation)
         return Heard(observations=tuple(observations), refused=tuple(refused))
 
 
