@@ -1,0 +1,35 @@
+"""RFC 3339 in UTC ⇄ integer nanoseconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from heimdall_edge.types import NS_PER_S
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FORM = re.compile(
+    r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(?:[Zz]|([+-]\d{2}:\d{2}))",
+    re.ASCII,
+)
+_LATEST_YEAR = 2262
+"""The last one whose nanoseconds fit into 64 bits."""
+
+
+def rfc3339(instant_utc_ns: int) -> str:
+    """An instant as ``2026-01-31T12:34:56.789012Z``; what is under a microsecond is cut off."""
+    instant = _EPOCH + timedelta(microseconds=instant_utc_ns // 1_000)
+    return f"{instant:%Y-%m-%dT%H:%M:%S}.{instant.microsecond:06d}Z"
+
+
+def utc_ns(text: str) -> int:
+    """Nanoseconds of an RFC 3339 instant with up to nine decimals; ValueError if it is none."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise ValueError("expected RFC 3339 with a zone, such as 2026-01-31T12:34:56.789012Z")
+    day, clock, decimals, offset = match.groups()
+    whole = datetime.fromisoformat(f"{day}T{clock}{offset or '+00:00'}")
+    if not _EPOCH.year <= whole.year < _LATEST_YEAR:
+        raise ValueError(f"year {whole.year} expected in {_EPOCH.year}…{_LATEST_YEAR - 1}")
+    seconds = (whole - _EPOCH) // timedelta(seconds=1)
+    return seconds * NS_PER_S + int((decimals or "0").ljust(9, "0"))
