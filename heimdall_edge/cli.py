@@ -1,4 +1,8 @@
-"""The command line: ``heimdall-edge COMMAND``."""
+"""The command line: ``heimdall-edge COMMAND``.
+
+Each command imports what it needs when it runs: NumPy and onnxruntime only after the signals are
+blocked (:mod:`heimdall_edge.process`), and not at all to say what is wrong with a configuration.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from heimdall_edge import __version__, journal
-from heimdall_edge.config import Config
-from heimdall_edge.config_file import DEFAULT_PATH, config_json_schema, load_config
 from heimdall_edge.errors import ConfigError, HeimdallError, ModelError, SourceError
+from heimdall_edge.process import ProcessSignals, prepare_environment
 
 DESCRIPTION = """\
 Says over MQTT where a radio transmitter is, and how sure that is.
@@ -30,11 +33,13 @@ exit codes:
 
 `heimdall-edge COMMAND --help` says more of each command."""
 EXIT_USAGE, EXIT_DATA, EXIT_CONFIG = 64, 65, 78
+DEFAULT_CONFIG = Path("/etc/heimdall-edge/heimdall-edge.toml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, and return its exit code."""
     options = _parser().parse_args(arguments)
+    prepare_environment()
     try:
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options)
@@ -83,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--seconds", type=float, help="stop after so long; else at Ctrl-C")
     _add_replay(add("replay", _replay, "Send recordings or observations through the same path"))
     check = add("check-config", _check_config, "Say all that is wrong with a configuration")
-    check.add_argument("file", nargs="?", type=Path, default=DEFAULT_PATH, metavar="FILE")
+    check.add_argument("file", nargs="?", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
     add("config-schema", _config_schema, "Print the JSON Schema of the configuration, for editors")
     show = add("show-model", _show_model, "Show a model's manifest, domain and calibration record")
     show.add_argument(
@@ -96,7 +101,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--config", type=Path, default=DEFAULT_PATH, metavar="FILE", help=f"default {DEFAULT_PATH}"
+        "--config",
+        type=Path,
+        default=DEFAULT_CONFIG,
+        metavar="FILE",
+        help=f"default {DEFAULT_CONFIG}",
     )
     parser.add_argument(
         "--stdout", action="store_true", help="write JSON lines there, instead of to a broker"
@@ -126,27 +135,33 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
+    signals = ProcessSignals()
     from heimdall_edge.service import run_service
 
-    return run_service(options.config, to_stdout=options.stdout)
+    return run_service(options.config, signals=signals, to_stdout=options.stdout)
 
 
 def _demo(options: argparse.Namespace) -> int:
+    signals = ProcessSignals()
     from heimdall_edge.demo import run_demo
 
-    return run_demo(seconds=options.seconds)
+    return run_demo(signals=signals, seconds=options.seconds)
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from heimdall_edge.replay import replay
-
     if options.config is None and options.observations is None:
         print("heimdall-edge replay: expected --config or --observations", file=sys.stderr)
         return EXIT_USAGE
+    signals = ProcessSignals()
+    from heimdall_edge.config import Config
+    from heimdall_edge.config_file import load_config
+    from heimdall_edge.replay import replay
+
     journal.configure(level="info" if options.verbose else "warning")
     config = load_config(options.config) if options.config else Config()
     return replay(
         config,
+        signals=signals,
         observations=options.observations,
         out=options.out,
         with_observations=options.with_observations,
@@ -154,6 +169,8 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _check_config(options: argparse.Namespace) -> int:
+    from heimdall_edge.config_file import load_config
+
     config = load_config(options.file)
     print(
         f"{options.file}: good: station {config.station.name!r}, "
@@ -163,6 +180,8 @@ def _check_config(options: argparse.Namespace) -> int:
 
 
 def _config_schema(_options: argparse.Namespace) -> int:
+    from heimdall_edge.config_file import config_json_schema
+
     print(json.dumps(config_json_schema(), indent=2))
     return 0
 

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 from heimdall_edge.config import BAND_SHARE, Channel, Config, Receiver
 from heimdall_edge.errors import ConfigError
 
-DEFAULT_PATH = Path("/etc/heimdall-edge/heimdall-edge.toml")
 MAX_FILE_BYTES = 4 * 2**20
 SECRET_WORDS = ("password", "secret", "token")
 

@@ -64,24 +64,6 @@ class Signals(Protocol):
     def wait(self, timeout_s: float) -> int | None: ...
 
 
-class ProcessSignals:
-    """The process's own signals, taken one by one by the main thread.
-
-    They are blocked before the first thread starts (threads inherit that), so no handler ever
-    interrupts anything.
-    """
-
-    WANTED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self) -> None:
-        signal.pthread_sigmask(signal.SIG_BLOCK, self.WANTED)
-
-    def wait(self, timeout_s: float) -> int | None:
-        """The next signal, or ``None`` after the timeout."""
-        found = signal.sigtimedwait(self.WANTED, timeout_s)
-        return None if found is None else found.si_signo
-
-
 class Daemon:
     """Runs one configuration until a signal, or the end of all its recordings.
 

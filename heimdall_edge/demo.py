@@ -26,7 +26,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from heimdall_edge import journal
 from heimdall_edge.config import Config
 from heimdall_edge.config_file import parse_config
-from heimdall_edge.daemon import Daemon, ProcessSignals
+from heimdall_edge.daemon import Daemon, Signals
 from heimdall_edge.geodesy import LocalFrame, distance_m
 from heimdall_edge.publish.embedded_broker import EmbeddedBroker
 from heimdall_edge.publish.timestamps import utc_ns
@@ -43,12 +43,11 @@ TITLES = ROW.format(
 )  # fmt: skip
 
 
-def run_demo(*, seconds: float | None = None, out: TextIO | None = None) -> int:
+def run_demo(*, signals: Signals, seconds: float | None = None, out: TextIO | None = None) -> int:
     """Run until Ctrl-C, or for some seconds, and print each fix beside the truth."""
     out = out or sys.stdout
     journal.configure(level="warning")
     start_utc_ns = time.time_ns()
-    signals = _UntilTime(seconds)
     with (
         tempfile.TemporaryDirectory(prefix="heimdall-edge-demo-") as folder,
         EmbeddedBroker() as broker,
@@ -60,7 +59,7 @@ def run_demo(*, seconds: float | None = None, out: TextIO | None = None) -> int:
         code = Daemon(
             load=lambda: config,
             publisher_of=mqtt_publisher,
-            signals=signals,
+            signals=_UntilTime(signals, seconds),
             start_utc_ns=start_utc_ns,
         ).run()
         watcher.stop()
@@ -71,8 +70,8 @@ def run_demo(*, seconds: float | None = None, out: TextIO | None = None) -> int:
 class _UntilTime:
     """The process's signals, and a made-up SIGTERM when the time is over."""
 
-    def __init__(self, seconds: float | None) -> None:
-        self._signals = ProcessSignals()
+    def __init__(self, signals: Signals, seconds: float | None) -> None:
+        self._signals = signals
         self._end_s = None if seconds is None else time.monotonic() + seconds
 
     def wait(self, timeout_s: float) -> int | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from heimdall_edge.config import Config, Mqtt, ObservationFile, Receiver
-from heimdall_edge.daemon import Daemon, ProcessSignals
+from heimdall_edge.daemon import Daemon, Signals
 from heimdall_edge.errors import ConfigError, SourceDataError
 from heimdall_edge.geojson import position_feature
 from heimdall_edge.metrics import Metrics
@@ -30,6 +30,7 @@ BAR_CELLS = 30
 def replay(
     config: Config,
     *,
+    signals: Signals,
     observations: Path | None = None,
     out: Path | None = None,
     with_observations: bool = False,
@@ -40,6 +41,8 @@ def replay(
     ----------
     config
         Receivers and channels; whatever it says of pace, broker and metrics is set aside.
+    signals
+        Where Ctrl-C comes from.
     observations
         Lines of the published format; ``-`` is standard input.
     out
@@ -70,7 +73,7 @@ def replay(
         daemon = Daemon(
             load=lambda: config,
             publisher_of=lambda _config, _metrics: writer,
-            signals=ProcessSignals(),
+            signals=signals,
             stop_at_end=True,
             on_turn=show,
         )

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from heimdall_edge import journal
 from heimdall_edge.config import Config
 from heimdall_edge.config_file import load_config, read_password
-from heimdall_edge.daemon import Daemon, ProcessSignals
+from heimdall_edge.daemon import Daemon, Signals
 from heimdall_edge.errors import ConfigError
 from heimdall_edge.metrics import Metrics
 from heimdall_edge.publish.base import Publisher
@@ -25,9 +25,8 @@ from heimdall_edge.publish.topics import Topics
 OUTBOX_FILE = "outbox.sqlite"
 
 
-def run_service(path: Path, *, to_stdout: bool = False) -> int:
+def run_service(path: Path, *, signals: Signals, to_stdout: bool = False) -> int:
     """Run until SIGTERM or SIGINT; SIGHUP reads the file again."""
-    signals = ProcessSignals()
     config = load_config(path)
     journal.configure(
         level=config.logging.level,

@@ -40,7 +40,9 @@ class ServiceNotifier:
 
     def _send(self, message: str) -> None:
         if self._notifier:
-            self._notifier.notify(message)
+            # sdnotify encodes as Latin-1, and drops in silence what that cannot say; systemd
+            # reads UTF-8.
+            self._notifier.notify(message.encode().decode("latin-1"))
 
 
 def watchdog_interval_s() -> float | None:

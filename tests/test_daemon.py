@@ -12,10 +12,11 @@ import pytest
 
 from heimdall_edge.config import Config
 from heimdall_edge.config_file import parse_config
-from heimdall_edge.daemon import Daemon, ExitCode, ProcessSignals, keys_that_need_restart
+from heimdall_edge.daemon import Daemon, ExitCode, keys_that_need_restart
 from heimdall_edge.errors import ConfigError
 from heimdall_edge.locate.model import reference_model_path
 from heimdall_edge.metrics import Metrics
+from heimdall_edge.process import ProcessSignals
 from heimdall_edge.publish.base import PublisherState
 from heimdall_edge.publish.outbox import OutboxState
 from heimdall_edge.publish.payload_station import InfoPayload, StatsPayload

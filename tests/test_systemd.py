@@ -40,6 +40,15 @@ def test_each_message_is_as_documented(manager):
         notifier.close()
 
 
+def test_a_status_in_any_script_arrives(manager):
+    notifier = ServiceNotifier()
+    try:
+        notifier.ready("469…470 Hz, Überlingen")
+        assert manager.recv(1000).decode() == "READY=1\nSTATUS=469…470 Hz, Überlingen"
+    finally:
+        notifier.close()
+
+
 def test_without_a_service_manager_nothing_happens(monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     notifier = ServiceNotifier()
