@@ -13,6 +13,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -249,3 +250,86 @@ def test_onnxruntime_sends_and_keeps_nothing(service_of, tmp_path):
     assert f"pid={service.process.pid}," not in sockets
     assert service.end() == 0
     assert list(home.rglob("*")) == []
+
+
+# ── with a real broker ────────────────────────────────────────────────────────────────────
+
+
+def station_at(folder: Path, broker_port: int, **more: Any) -> str:
+    """A station that publishes to a broker on loopback, its state in ``folder``."""
+    return station(folder, **more) + f'\n[mqtt]\nhost = "127.0.0.1"\nport = {broker_port}\n'
+
+
+def logged_fix_ids(service: Service) -> list[str]:
+    return [m[1] for line in service.journal if (m := re.search(r"fix_id=(\w+)", line))]
+
+
+def test_a_hub_sees_the_station_come_speak_and_go(service_of, tmp_path, mosquitto, subscribe):
+    hub = subscribe(mosquitto.port)
+    service = service_of(station_at(tmp_path, mosquitto.port))
+    service.wait_ready()
+    hub.wait_for("s/fix")
+    assert service.end() == 0
+    assert [r.payload for r in hub.wait_for("s/availability", 2)] == [b"online", b"stopped"]
+    assert hub.on("s/info")[0].json["models"][0]["name"] == "reference"
+    assert {r.json["state"] for r in hub.on("n/state")} >= {"running", "disabled"}
+    fix = hub.on("s/fix")[0]
+    assert not fix.retain
+    assert hub.on("s/fix/last/a")[0].retain
+    assert fix.json["position"]
+    assert {r.json["fix_id"] for r in hub.on("s/fix")} >= set(logged_fix_ids(service))
+
+
+def test_a_broker_that_is_down_at_start_gets_everything_later(
+    service_of, tmp_path, mosquitto_of, subscribe
+):
+    broker = mosquitto_of("allow_anonymous true")
+    service = service_of(station_at(tmp_path, broker.port))
+    service.wait_ready()
+    service.wait_for(lambda: len(logged_fix_ids(service)) >= 2, "two fixes")
+    produced = set(logged_fix_ids(service))
+    broker.start()
+    hub = subscribe(broker.port)
+    fixes = hub.wait_for_fixes(produced)
+    assert service.end() == 0
+    assert {f.json["fix_id"] for f in fixes if f.json["replayed"]} >= produced
+
+
+def test_kill_9_with_a_full_outbox_loses_nothing(service_of, tmp_path, mosquitto_of, subscribe):
+    broker = mosquitto_of("allow_anonymous true")
+    text = station_at(tmp_path, broker.port)
+    service = service_of(text)
+    service.wait_ready()
+    service.wait_for(lambda: len(logged_fix_ids(service)) >= 3, "three fixes")
+    # The last one logged may not have reached the disk yet; those before it have.
+    produced = set(logged_fix_ids(service)[:-1])
+    assert service.end(signal.SIGKILL) == -signal.SIGKILL
+    (tmp_path / "notify").unlink()
+    broker.start()
+    hub = subscribe(broker.port)
+    again = service_of(text)
+    again.wait_ready()
+    fixes = hub.wait_for_fixes(produced)
+    assert again.end() == 0
+    assert all(f.json["replayed"] for f in fixes if f.json["fix_id"] in produced)
+
+
+def test_a_full_state_disk_is_said_and_nothing_is_lost(
+    service_of, tmp_path, mosquitto_of, subscribe, small_disk
+):
+    broker = mosquitto_of("allow_anonymous true")
+    text = station_at(tmp_path, broker.port).replace(
+        f"{tmp_path}/state", str(small_disk.folder / "state")
+    )
+    service = service_of(text)
+    service.wait_ready()
+    service.wait_for(lambda: logged_fix_ids(service), "a fix")
+    small_disk.fill()
+    already = len(logged_fix_ids(service))
+    service.wait_for(lambda: len(logged_fix_ids(service)) >= already + 2, "two more fixes")
+    produced = set(logged_fix_ids(service))
+    broker.start()
+    hub = subscribe(broker.port)
+    hub.wait_for_fixes(produced)
+    assert service.end() == 0
+    assert "outbox" in "".join(service.journal)
