@@ -54,6 +54,8 @@ model: $(VENV)/.dev  ## Write the reference model again, to the same bytes
 
 docs: $(VENV)/.dev  ## Write the files that are generated from the code
 	$(BIN)/python -m heimdall_edge.config_document > config/heimdall-edge.toml
+	$(BIN)/python -m heimdall_edge.metrics > docs/metrics.md
+	$(BIN)/python -m heimdall_edge.publish.schemas docs/schemas
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache

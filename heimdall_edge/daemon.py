@@ -235,6 +235,7 @@ class Daemon:
             self.metrics.outbox_bytes.set(state.outbox.bytes)
             self.metrics.outbox_age.set(state.outbox.oldest_age_s or 0.0)
             self.metrics.outbox_on_disk.set(state.outbox.on_disk)
+            self.metrics.follow(self.metrics.outbox_evicted, state.outbox.evicted)
 
     def _publish_info(self) -> None:
         self._publisher.publish_info(

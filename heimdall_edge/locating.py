@@ -105,7 +105,6 @@ class LocatorThread:
         self._metrics = metrics
         self._monotonic = monotonic
         self._time = SceneTime(feeds, monotonic=monotonic)
-        self._counted: dict[str, int] = {}
         self.progress_monotonic_s = monotonic()
         self.thread = threading.Thread(target=self._run, name="locate")
 
@@ -144,14 +143,7 @@ class LocatorThread:
             self._publisher.publish_fix(fix)
             self._count(fix)
         if scenes:
-            self._count_left_out()
-
-    def _count_left_out(self) -> None:
-        """Carry the associator's own counts into the metric."""
-        for reason, count in self._associator.counts.items():
-            new = count - self._counted.get(reason, 0)
-            self._metrics.observations_refused.labels(reason).inc(new)
-            self._counted[reason] = count
+            self._metrics.follow(self._metrics.observations_refused, self._associator.counts)
 
     def _count(self, fix: Fix) -> None:
         scene, position = fix.scene, fix.position

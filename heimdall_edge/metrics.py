@@ -6,6 +6,9 @@ configuration (receivers, channels) or by a closed set in the code (reasons, out
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import (
@@ -25,6 +28,15 @@ PREFIX = "heimdall_edge"
 SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
+class Series(NamedTuple):
+    """A series as it is documented."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+
+
 class Metrics:
     """The daemon's series, in a registry of their own."""
 
@@ -33,13 +45,22 @@ class Metrics:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
 
+        self.series: list[Series] = []
+        self._followed: dict[tuple[int, str], int] = {}
+
+        def described(name: str, kind: str, text: str, labels: tuple[str, ...]) -> None:
+            self.series.append(Series(f"{PREFIX}_{name}", kind, labels, text))
+
         def counter(name: str, text: str, *labels: str) -> Counter:
+            described(name, "counter", text, labels)
             return Counter(name, text, labels, namespace=PREFIX, registry=registry)
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
+            described(name, "gauge", text, labels)
             return Gauge(name, text, labels, namespace=PREFIX, registry=registry)
 
         def seconds(name: str, text: str, *labels: str) -> Histogram:
+            described(name, "histogram", text, labels)
             return Histogram(
                 name, text, labels, namespace=PREFIX, registry=registry, buckets=SECONDS_BUCKETS
             )
@@ -47,6 +68,8 @@ class Metrics:
         # fmt: off
         self.build = Info("build", "Version of the software.", namespace=PREFIX, registry=registry)
         self.model = Info("model", "The model in force.", namespace=PREFIX, registry=registry)
+        described("build_info", "gauge", "Version of the software.", ("version",))
+        described("model_info", "gauge", "The model in force.", ("name", "version", "sha256"))
 
         self.samples_received = counter("samples_received_total", "Samples that receivers gave.", "receiver")
         self.samples_lost = counter("samples_lost_total", "Samples that USB or the network lost.", "receiver")
@@ -88,12 +111,41 @@ class Metrics:
             is_in = 1.0 if state is status.state else 0.0
             self.receiver_state.labels(status.receiver_id, state.value).set(is_in)
 
+    def follow(self, counter: Counter, counts: Mapping[str, int]) -> None:
+        """Bring a counter of one label up to counts that somebody else keeps."""
+        for label, count in counts.items():
+            key = (id(counter), label)
+            counter.labels(label).inc(max(0, count - self._followed.get(key, 0)))
+            self._followed[key] = count
+
     def count_samples(self, receiver_id: str, count: SampleCount) -> None:
         """Add what became of one block's samples."""
         self.samples_received.labels(receiver_id).inc(count.received)
         self.samples_lost.labels(receiver_id).inc(count.lost)
         self.samples_dropped.labels(receiver_id).inc(count.dropped)
         self.samples_clipped.labels(receiver_id).inc(count.clipped)
+
+
+def metrics_document() -> str:
+    """``docs/metrics.md``: ``python -m heimdall_edge.metrics > docs/metrics.md`` (``make docs``)."""
+    rows = [
+        f"| `{s.name}` | {s.kind} | {', '.join(s.labels) or '–'} | {s.text} |"
+        for s in Metrics().series
+    ]
+    return "\n".join(
+        [
+            "# Metrics",
+            "",
+            "What `http://127.0.0.1:9463/metrics` (`[metrics]` in the configuration) serves, beside",
+            "the usual `process_…` and `python_info` series. Labels are bounded: receivers and",
+            "channels by the configuration, reasons, outcomes and kinds by the code.",
+            "",
+            "| series | type | labels | meaning |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
 
 
 class MetricsEndpoint:
@@ -112,3 +164,7 @@ class MetricsEndpoint:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(metrics_document())

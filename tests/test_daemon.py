@@ -72,7 +72,8 @@ class Recorder:
 
     progress_monotonic_s = float("inf")
     state = PublisherState(
-        is_connected=True, outbox=OutboxState(depth=3, bytes=9, oldest_age_s=1.5, on_disk=True)
+        is_connected=True,
+        outbox=OutboxState(depth=3, bytes=9, oldest_age_s=1.5, on_disk=True, evicted={"age": 4}),
     )
 
     def __init__(self) -> None:
@@ -169,7 +170,9 @@ def test_simulated_receivers_give_a_fix_near_the_truth_and_the_end_is_clean():
     info = recorder.infos[0]
     assert info.station.name == "s"
     assert info.models[0].sha256 == daemon._model.identity.sha256
-    assert daemon.metrics.registry.get_sample_value("heimdall_edge_outbox_messages") == 3.0
+    value = daemon.metrics.registry.get_sample_value
+    assert value("heimdall_edge_outbox_messages") == 3.0
+    assert value("heimdall_edge_outbox_evicted_total", {"reason": "age"}) == 4.0
 
 
 def test_the_same_input_gives_the_same_fix_twice():

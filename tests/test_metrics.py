@@ -6,11 +6,12 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 from prometheus_client import generate_latest
 
-from heimdall_edge.metrics import Metrics, MetricsEndpoint
+from heimdall_edge.metrics import Metrics, MetricsEndpoint, metrics_document
 from heimdall_edge.types import ReceiverState, ReceiverStatus, SampleCount
 
 
@@ -72,3 +73,15 @@ def test_a_port_that_is_taken_raises(metrics):
             MetricsEndpoint(metrics, listen="127.0.0.1", port=endpoint.port)
     finally:
         endpoint.close()
+
+
+def test_the_document_is_what_the_code_says():
+    path = Path(__file__).parent.parent / "docs" / "metrics.md"
+    assert path.read_text() == metrics_document(), "run: make docs"
+
+
+def test_every_series_that_is_served_is_documented(metrics):
+    documented = metrics_document()
+    for family in metrics.registry.collect():
+        if family.name.startswith("heimdall_edge_"):
+            assert f"`{family.name}" in documented, family.name
