@@ -29,9 +29,9 @@ from heimdall_edge.config_file import parse_config
 from heimdall_edge.daemon import Daemon, Signals
 from heimdall_edge.geodesy import LocalFrame, distance_m
 from heimdall_edge.publish.embedded_broker import EmbeddedBroker
-from heimdall_edge.publish.timestamps import utc_ns
 from heimdall_edge.service import mqtt_publisher
 from heimdall_edge.sources.truth import Transmission, transmissions
+from heimdall_edge.timestamps import utc_ns
 from heimdall_edge.types import NS_PER_S, Place
 
 MATCH_NS = NS_PER_S

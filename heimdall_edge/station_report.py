@@ -29,7 +29,7 @@ from heimdall_edge.publish.payload_station import (
     StationPayload,
     StatsPayload,
 )
-from heimdall_edge.publish.timestamps import rfc3339
+from heimdall_edge.timestamps import rfc3339
 from heimdall_edge.types import ReceiverStatus
 
 METHODS = {"rss", "tdoa", "rss+tdoa", "single_receiver_prior"}

@@ -35,9 +35,9 @@ from heimdall_edge.publish.link import Link
 from heimdall_edge.publish.message import Message, StoredMessage
 from heimdall_edge.publish.outbox import Outbox
 from heimdall_edge.publish.retained import Retained, RetainedBoard
-from heimdall_edge.publish.timestamps import rfc3339
 from heimdall_edge.publish.topics import Topics
 from heimdall_edge.publish.window import Flight, TopicPauses, Window
+from heimdall_edge.timestamps import rfc3339
 from heimdall_edge.types import NS_PER_S
 
 REFUSED = 128

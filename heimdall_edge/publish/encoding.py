@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from heimdall_edge.errors import PayloadError
 from heimdall_edge.publish.payload_base import ClockPayload, SamplesPayload
-from heimdall_edge.publish.timestamps import rfc3339
+from heimdall_edge.timestamps import rfc3339
 from heimdall_edge.types import ClockState, SampleCount
 
 

@@ -36,11 +36,11 @@ from heimdall_edge.publish.message import Message
 from heimdall_edge.publish.outbox import Outbox
 from heimdall_edge.publish.payload_station import InfoPayload, StatsPayload
 from heimdall_edge.publish.retained import Retained
-from heimdall_edge.publish.timestamps import rfc3339
 from heimdall_edge.publish.topics import Topics
 from heimdall_edge.publish.wire_fix import fix_payload
 from heimdall_edge.publish.wire_observation import observation_payload
 from heimdall_edge.publish.wire_station import outbox_payload, receiver_payload
+from heimdall_edge.timestamps import rfc3339
 from heimdall_edge.types import Fix, Observation, ReceiverStatus
 
 TURN_S = 1.0

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from heimdall_edge.publish.timestamps import utc_ns
 from heimdall_edge.publish.topics import TOPIC_PART
+from heimdall_edge.timestamps import utc_ns
 
 NAME_PATTERN = TOPIC_PART
 ONE_SIGMA = 0.6827

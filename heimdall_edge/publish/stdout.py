@@ -15,10 +15,10 @@ from typing import Any, TextIO
 from heimdall_edge.publish.base import PublisherState
 from heimdall_edge.publish.encoding import to_json
 from heimdall_edge.publish.payload_station import InfoPayload, StatsPayload
-from heimdall_edge.publish.timestamps import rfc3339
 from heimdall_edge.publish.wire_fix import fix_payload
 from heimdall_edge.publish.wire_observation import observation_payload
 from heimdall_edge.publish.wire_station import receiver_payload
+from heimdall_edge.timestamps import rfc3339
 from heimdall_edge.types import Fix, Observation, ReceiverStatus
 
 

@@ -23,7 +23,7 @@ from heimdall_edge.publish.payload_fix import (
     QualityPayload,
     UncertaintyPayload,
 )
-from heimdall_edge.publish.timestamps import rfc3339
+from heimdall_edge.timestamps import rfc3339
 from heimdall_edge.types import ArrivalTime, Fix, Observation, Position, SampleCount
 
 

@@ -16,8 +16,8 @@ from heimdall_edge.publish.encoding import (
 )
 from heimdall_edge.publish.payload_base import ClockPayload, SamplesPayload, SitePayload
 from heimdall_edge.publish.payload_observation import ObservationPayload
-from heimdall_edge.publish.timestamps import rfc3339, utc_ns
 from heimdall_edge.signal.measure import observation_id
+from heimdall_edge.timestamps import rfc3339, utc_ns
 from heimdall_edge.types import (
     ClockSource,
     ClockState,

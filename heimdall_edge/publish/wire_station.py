@@ -9,7 +9,7 @@ from heimdall_edge.publish.encoding import clock_payload, faults_named, finite
 from heimdall_edge.publish.outbox import OutboxState
 from heimdall_edge.publish.payload_base import OutboxPayload
 from heimdall_edge.publish.payload_station import ReceiverPayload, ReceiverSamplesPayload
-from heimdall_edge.publish.timestamps import rfc3339
+from heimdall_edge.timestamps import rfc3339
 from heimdall_edge.types import ReceiverStatus
 
 

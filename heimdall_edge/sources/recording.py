@@ -21,7 +21,7 @@ from heimdall_edge.sources.kiwi_wav import kiwi_blocks, read_kiwi_wav
 from heimdall_edge.sources.pace import in_real_time
 from heimdall_edge.sources.raw import SampleFile, read_raw, sample_blocks
 from heimdall_edge.sources.sigmf import ARCHIVE, DATA, META, read_sigmf
-from heimdall_edge.sources.sigmf_metadata import utc_ns
+from heimdall_edge.timestamps import utc_ns
 from heimdall_edge.types import ClockSource, ClockState, IQBlock, SampleFormat
 
 FileFormat = Literal["auto", "sigmf", "kiwi_wav", "raw"]

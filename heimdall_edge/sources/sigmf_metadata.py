@@ -7,7 +7,6 @@ What the values say together, and against the data, is checked in
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,30 +23,12 @@ from heimdall_edge.config_base import Decibels
 from heimdall_edge.config_file import key_path
 from heimdall_edge.errors import SourceDataError, SourceError
 from heimdall_edge.sources.raw import size_and_time
-from heimdall_edge.types import NS_PER_S, SampleFormat
+from heimdall_edge.timestamps import utc_ns
+from heimdall_edge.types import SampleFormat
 
 MAX_FILE_BYTES = 16 * 2**20
 MAX_CAPTURES = 65_536
 SHOWN_FAULTS = 5
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_RFC_3339 = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-]\d\d:\d\d))", re.ASCII
-)
-
-
-def utc_ns(text: str) -> int:
-    """Nanoseconds since 1970 of an RFC 3339 instant; decimals after the ninth are cut off."""
-    match = _RFC_3339.fullmatch(text)
-    if match is None:
-        raise ValueError("expected RFC 3339 with a zone, such as 2026-01-31T12:34:56.789Z")
-    day, minute, second, decimals, offset = match.groups()
-    leap_s = int(second == "60")  # a leap second is the next day's first, as POSIX has it
-    whole = datetime.fromisoformat(f"{day}T{minute}:{int(second) - leap_s:02d}{offset or '+00:00'}")
-    if not 1970 <= whole.year < 2262:  # outside, nanoseconds do not fit into 64 bits
-        raise ValueError(f"year {whole.year}; expected 1970…2261")
-    seconds = (whole - _EPOCH) // timedelta(seconds=1) + leap_s
-    return seconds * NS_PER_S + int(f"{decimals or ''}000000000"[:9])
 
 
 def _whole(value: object) -> object:
