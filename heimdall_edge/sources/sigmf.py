@@ -30,8 +30,8 @@ from heimdall_edge.sources.sigmf_metadata import (
     Geolocation,
     Metadata,
     read_metadata,
-    utc_ns,
 )
+from heimdall_edge.timestamps import utc_ns
 from heimdall_edge.types import NS_PER_S, Place
 
 META, DATA, ARCHIVE = ".sigmf-meta", ".sigmf-data", ".sigmf"
