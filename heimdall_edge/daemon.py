@@ -23,6 +23,7 @@ from heimdall_edge import __version__, journal
 from heimdall_edge.config import Config
 from heimdall_edge.config_file import check_whole
 from heimdall_edge.errors import ConfigError, HeimdallError, ModelError
+from heimdall_edge.live_changes import keys_that_need_restart, with_live_changes
 from heimdall_edge.locate.model import LocatorModel, reference_model_path
 from heimdall_edge.metrics import Metrics, MetricsEndpoint
 from heimdall_edge.pipeline import Pipeline
@@ -37,11 +38,6 @@ STUCK_AFTER_S = 15.0
 STOP_WITHIN_S = 20.0
 """Shorter than the unit's TimeoutStopSec."""
 PUBLISHER_STOP_S = 5.0
-LIVE_LOCATOR_KEYS = {
-    "model_path", "model_sha256", "service_radius_m", "min_receivers", "tdoa",
-    "systematic_sigma_m", "max_ood",
-}  # fmt: skip
-LIVE_KEYS = {"channels", "locator", "logging"}
 
 
 class ExitCode(IntEnum):
@@ -276,7 +272,7 @@ class Daemon:
             needs_restart = keys_that_need_restart(self._config, config)
             if needs_restart:
                 log.warning("reload_needs_restart", keys=", ".join(needs_restart))
-            config = _only_live_changes(self._config, config)
+            config = with_live_changes(self._config, config)
             check_whole(config)
             self._pipeline.swap(config, model)
         except HeimdallError as error:
@@ -321,31 +317,3 @@ class Daemon:
         thread = failure.thread.name if failure.thread else "?"
         log.exception("bug", failure.exc_value, thread=thread)
         self._failed.set()
-
-
-def keys_that_need_restart(old: Config, new: Config) -> list[str]:
-    """The keys that differ and cannot change while the daemon runs."""
-    keys = [
-        name
-        for name in Config.model_fields
-        if name not in LIVE_KEYS and getattr(old, name) != getattr(new, name)
-    ]
-    keys += [
-        f"locator.{name}"
-        for name in type(old.locator).model_fields
-        if name not in LIVE_LOCATOR_KEYS
-        and getattr(old.locator, name) != getattr(new.locator, name)
-    ]
-    return sorted(keys)
-
-
-def _only_live_changes(old: Config, new: Config) -> Config:
-    """The old configuration with those changes of the new one that can be made now."""
-    live = {name: getattr(new.locator, name) for name in LIVE_LOCATOR_KEYS}
-    return old.model_copy(
-        update={
-            "channels": new.channels,
-            "locator": old.locator.model_copy(update=live),
-            "logging": new.logging,
-        }
-    )

@@ -12,7 +12,7 @@ import pytest
 
 from heimdall_edge.config import Config
 from heimdall_edge.config_file import parse_config
-from heimdall_edge.daemon import Daemon, ExitCode, keys_that_need_restart
+from heimdall_edge.daemon import Daemon, ExitCode
 from heimdall_edge.errors import ConfigError
 from heimdall_edge.locate.model import reference_model_path
 from heimdall_edge.metrics import Metrics
@@ -254,12 +254,6 @@ def test_what_cannot_change_live_is_named_and_the_rest_is_taken():
         signal.SIGHUP,
     )
     assert recorder.infos[-1].problems == ["needs restart: receivers"]
-
-
-def test_every_key_is_either_live_or_needs_a_restart():
-    old = Config()
-    new = parse_config("locator = { wait_s = 3.0, min_receivers = 4 }\n[mqtt]\nhost = 'x'")
-    assert keys_that_need_restart(old, new) == ["locator.wait_s", "mqtt"]
 
 
 def test_a_model_that_is_refused_at_start_is_replaced_by_the_reference_and_said(tmp_path):
