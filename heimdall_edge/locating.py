@@ -153,7 +153,7 @@ class LocatorThread:
         self._metrics.inference.observe(fix.inference_time_s)
         detected = [o.detected_monotonic_s for o in scene.heard if o.detected_monotonic_s]
         if detected:
-            self._metrics.window_to_fix.observe(time.perf_counter() - max(detected))
+            self._metrics.window_to_fix.observe(self._monotonic() - max(detected))
         log.info(
             "fix" if position else "refused",
             channel=scene.channel,

@@ -37,7 +37,14 @@ from heimdall_edge.signal.chain import SignalChain
 from heimdall_edge.signal.mel import MelProfile
 from heimdall_edge.sources import Surroundings, follows_clock, source_of
 from heimdall_edge.sources.truth import TruthLog
-from heimdall_edge.types import ArrivalTime, Place, ReceiverInfo, ReceiverStatus, Scene
+from heimdall_edge.types import (
+    ArrivalTime,
+    Place,
+    ReceiverInfo,
+    ReceiverState,
+    ReceiverStatus,
+    Scene,
+)
 
 log = journal.logger("pipeline")
 
@@ -104,9 +111,19 @@ class Pipeline:
 
     def start(self) -> None:
         """Start the threads, consumers first."""
+        for receiver in self._config.receivers:
+            if not receiver.enabled:
+                self._publisher.publish_receiver(
+                    ReceiverStatus(
+                        receiver.id,
+                        ReceiverState.DISABLED,
+                        time.time_ns(),
+                        reason="disabled by the configuration",
+                    )
+                )
         self.locating.thread.start()
-        for receiver in self.receivers:
-            receiver.start()
+        for threads in self.receivers:
+            threads.start()
 
     def swap(self, config: Config, model: LocatorModel) -> None:
         """Go on with other channels, thresholds and model from the next block and scene on.
@@ -137,6 +154,7 @@ class Pipeline:
         return (
             config.channels_of(receiver) != self._config.channels_of(receiver)
             or model.manifest.mel != self._model.manifest.mel
+            or wants_mel(config, model) != wants_mel(self._config, self._model)
         )
 
     def stop(self, deadline_monotonic_s: float) -> list[str]:
@@ -210,9 +228,14 @@ def place_of(config: Config, receiver: Receiver) -> Place:
     )
 
 
+def wants_mel(config: Config, model: LocatorModel) -> bool:
+    """Whether anybody looks at the spectrograms: the model, or who reads the observations."""
+    return "mel" in model.input_names or config.mqtt.include_mel
+
+
 def chain_of(config: Config, receiver: Receiver, model: LocatorModel) -> SignalChain:
     """The signal path of one receiver, with the spectrogram that the model wants."""
-    mel = model.manifest.mel
+    mel = model.manifest.mel if wants_mel(config, model) else None
     return SignalChain(
         receiver=ReceiverInfo(
             station=config.station.name,
@@ -256,12 +279,13 @@ def locator_of(config: Config, model: LocatorModel, *, fallback: LocatorModel) -
     return Locator(
         station=config.station.name,
         model=model,
-        inputs_of=locator_inputs,
+        inputs_of=partial(locator_inputs, mel_shape=model.mel_shape),
         arrival=arrival if config.locator.tdoa else None,
         min_receivers=config.locator.min_receivers,
         service_radius_m=config.locator.service_radius_m,
         systematic_sigma_m=config.locator.systematic_sigma_m,
         max_ood=config.locator.max_ood,
+        monotonic=time.monotonic,
         fallback=None if fallback.identity == model.identity else fallback,
         on_problem=lambda error: log.warning("scene_problem", reason=str(error)),
     )

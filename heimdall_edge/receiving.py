@@ -236,13 +236,14 @@ class ReceiverThreads:
         for block in self._fifo:
             switched, self._next_chain = self._next_chain, None
             if switched is not None:
-                self._tell(chain.flush())
+                self._tell(chain.flush(), time.monotonic())
                 chain = switched
             self._process(chain, block)
-        self._tell(chain.flush())
+        self._tell(chain.flush(), time.monotonic())
         self._say(None)
 
     def _process(self, chain: SignalChain, block: IQBlock) -> None:
+        began_s = time.monotonic()
         try:
             heard = chain.process(block)
         except BurstError as error:
@@ -252,16 +253,17 @@ class ReceiverThreads:
             self._closing.set()
             self._source.close()
             return
-        self._tell(heard)
+        self._tell(heard, began_s)
         self._account(block, heard.count, chain.noise_floor_dbfs)
 
-    def _tell(self, heard: Heard) -> None:
+    def _tell(self, heard: Heard, began_s: float) -> None:
+        """Pass on what was heard; ``began_s`` is when its last samples were at hand."""
         for error in heard.refused:
             self._metrics.bursts_refused.labels(error.reason).inc()
             log.warning("burst_refused", receiver=self.receiver_id, reason=str(error))
         for observation in heard.observations:
             self._metrics.observations.labels(self.receiver_id).inc()
-            self._say(replace(observation, detected_monotonic_s=time.perf_counter()))
+            self._say(replace(observation, detected_monotonic_s=began_s))
         for listening in heard.listening:
             self._say(listening)
 

@@ -249,7 +249,8 @@ class Observation:
     mel: Mel | None = None
     snippet: IQSnippet | None = None
     detected_monotonic_s: float | None = None
-    """When the detector closed the burst, on this host's monotonic clock; for latencies only."""
+    """When the last samples of its window were at hand, on this host's monotonic clock; for
+    latencies only."""
 
     @property
     def end_utc_ns(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from heimdall_edge import journal
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -33,6 +36,15 @@ def data_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"real recordings not found at {path}: set HEIMDALL_EDGE_DATA")
     return path
+
+
+@pytest.fixture(autouse=True)
+def journal_as_before() -> Iterator[None]:
+    """What one test says of the journal is not the next one's."""
+    root = logging.getLogger(journal.ROOT)
+    before = (root.handlers[:], root.level, root.propagate, root.filters[:])
+    yield
+    root.handlers[:], root.level, root.propagate, root.filters[:] = before
 
 
 PATIENCE_S = 20.0

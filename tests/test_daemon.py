@@ -245,6 +245,16 @@ def test_a_reload_that_is_wrong_is_refused_and_the_old_runs_on(old, new, problem
     assert recorder.infos[-1].config_digest == recorder.infos[0].config_digest
 
 
+def test_a_receiver_that_is_switched_off_is_said_to_be_disabled():
+    text = LIVE + RECEIVER.format(name="off", latitude=45.0, longitude=7.1, pace="real_time")
+    text = text.replace('id = "off"', 'id = "off"\nenabled = false')
+    _, recorder = run_script(Texts(text))
+    off = [s for s in recorder.receivers if s.receiver_id == "off"]
+    assert [(s.state.value, s.reason) for s in off] == [
+        ("disabled", "disabled by the configuration")
+    ]
+
+
 def test_what_cannot_change_live_is_named_and_the_rest_is_taken():
     texts = Texts(LIVE)
     _, recorder = run_script(

@@ -10,7 +10,7 @@ MIN_DISTANCE_KM = 0.03
 """Nearer than this the log-distance law ends: antenna heights, near field."""
 
 # Shadowing grows near a receiver, where height and street corners decide. Derived by
-# fit_level_law.py from the 'fit' blocks of the July campaign.
+# fit_level_law.py (9.13 dB, exponent 0.13) from the 'fit' blocks of the July campaign.
 SHADOWING_SD_DB = 9.1
 SHADOWING_DISTANCE_KM = 0.3
 SHADOWING_EXPONENT = 0.13

@@ -70,7 +70,7 @@ class TimedPublisher(MqttPublisher):
     def publish_fix(self, fix: Fix) -> None:
         super().publish_fix(fix)
         closed_s = max(o.detected_monotonic_s or 0.0 for o in fix.scene.heard)
-        self.fix_s.put(time.perf_counter() - closed_s)
+        self.fix_s.put(time.monotonic() - closed_s)
 
     def _note_puback(self, puback: Puback) -> None:
         if puback.since_window_s is not None:
@@ -177,7 +177,7 @@ def _speak(
     start_utc_ns = time.time_ns() - round((DURATION_S + HANG_S) * NS_PER_S)
     for i in rng.permutation(len(scene)):
         observation = at(scene[i], channel, start_utc_ns)
-        heard = replace(observation, detected_monotonic_s=time.perf_counter())
+        heard = replace(observation, detected_monotonic_s=time.monotonic())
         now_utc_ns, limits_dbfs = time.time_ns(), {channel: LIMIT_DBFS}
         listening = Listening(heard.receiver, start_utc_ns, now_utc_ns, limits_dbfs)
         for said in (heard, listening):

@@ -76,6 +76,13 @@ class _Channel:
     listeners: OrderedDict[ReceiverKey, Listener] = field(default_factory=OrderedDict)
     silent_lines: deque[Observation] = field(default_factory=lambda: deque(maxlen=MAX_SILENT_LINES))
     closed: deque[_Cluster] = field(default_factory=lambda: deque(maxlen=MAX_REMEMBERED_CLUSTERS))
+    closed_until_utc_ns: int = NOT_YET
+    """The latest end of any that ever closed."""
+
+    def remember(self, closed: _Cluster) -> None:
+        closed.forget_payloads()
+        self.closed.append(closed)
+        self.closed_until_utc_ns = max(self.closed_until_utc_ns, closed.end_utc_ns)
 
 
 class Associator:
@@ -187,9 +194,10 @@ class Associator:
         """Whether it belongs to what has closed. What began after that ended is news."""
         if observation.scene_id is not None:
             return (observation.channel, observation.scene_id) in self._closed_ids
-        return any(
+        channel = self._channel(observation.channel)
+        return observation.start_utc_ns < channel.closed_until_utc_ns and any(
             observation.start_utc_ns < cluster.end_utc_ns and self._belongs(observation, cluster)
-            for cluster in self._channel(observation.channel).closed
+            for cluster in channel.closed
         )
 
     def _join(self, observation: Observation) -> None:
@@ -289,8 +297,7 @@ class Associator:
             scene = (cluster.channel, cluster.scene_id)
             _latest(self._closed_ids, scene, lambda: None, MAX_REMEMBERED_IDS)
             return
-        cluster.forget_payloads()
-        self._channel(cluster.channel).closed.append(cluster)
+        self._channel(cluster.channel).remember(cluster)
 
     def _silent_during(self, scene: Scene) -> list[Observation]:
         """Who listened all through a scene and heard nothing; whose line says so comes first."""

@@ -21,6 +21,13 @@ import numpy as np
 
 from heimdall_edge.errors import BurstError
 from heimdall_edge.geodesy import LocalFrame, distance_m, is_absurd, mean_place
+from heimdall_edge.locate.level_columns import (
+    FEATURES,
+    level_db,
+    log10_or_nan,
+    noise_floor_db,
+    rx_feat,
+)
 from heimdall_edge.types import (
     ArrivalTime,
     Float32,
@@ -38,27 +45,6 @@ SPEED_OF_LIGHT_M_PER_US = 299.792458
 ABSENT, HEARD, NOT_HEARD = 0.0, 1.0, 2.0
 """The values of ``rx_state``."""
 
-FEATURES = (
-    "level_dbm",
-    "is_calibrated",
-    "relative_level_db",
-    "snr_db",
-    "noise_floor_db",
-    "offset_db",
-    "offset_sd_db",
-    "log10_bandwidth_hz",
-    "clipped_fraction",
-    "antenna_amsl_km",
-)
-"""The columns of ``rx_feat``, in order."""
-
-UNKNOWN_OFFSET_SD_DB = 8.0
-UNKNOWN_LEVEL_SD_DB = 200.0
-"""Offset prior of a receiver that heard something but gave no level: it says nothing by level."""
-OTHER_SCALE_SD_DB = 12.0
-"""A level in dBm beside levels in dBFS: how far the two zeros may lie apart."""
-
-_LEVEL_LIMIT_DB = 300.0  # beyond this a level is a fault; the model's arithmetic stays finite
 _ARRIVAL_LIMIT_US = 1e8
 _SAME_SITE_KM = 0.02
 _MEL_RANGE_DB = (-10.0, 60.0)
@@ -132,15 +118,15 @@ def locator_inputs(scene: Scene, *, mel_shape: tuple[int, int] | None = None) ->
     toa_us, toa_w = _arrival_columns([arrival for _, arrival in usable])
     feeds = {
         "rx_enu": rx_enu,
-        "rx_feat": _rx_feat(observations),
+        "rx_feat": rx_feat(observations),
         "rx_state": np.array([HEARD if o.heard else NOT_HEARD for o in observations]),
-        "freq": np.array([_log10(scene.frequency_hz / 1e6)]),
+        "freq": np.array([log10_or_nan(scene.frequency_hz / 1e6)]),
         "toa_us": toa_us,
         "toa_w": toa_w,
     }
     if mel_shape is not None:
         feeds["mel"] = np.stack([_mel(o, mel_shape) for o in observations])
-    has_level = np.array([o.heard and _level_db(o) is not None for o in observations])
+    has_level = np.array([o.heard and level_db(o) is not None for o in observations])
     return LocatorInputs(
         feeds=_checked(feeds, observations),
         origin=origin,
@@ -175,7 +161,7 @@ def with_geodesic_arrivals(inputs: LocatorInputs, mean_enu_km: Float64) -> Locat
 def _unusable(observation: Observation) -> str | None:
     if is_absurd(observation.receiver.place):
         return "absurd_place"
-    if not observation.heard and _noise_floor_db(observation) is None:
+    if not observation.heard and noise_floor_db(observation) is None:
         return "unknown_limit"
     return None
 
@@ -194,78 +180,6 @@ def _rx_enu(observations: Sequence[Observation], origin: Place) -> Float64:
         [p.latitude_deg for p in places], [p.longitude_deg for p in places]
     )
     return np.stack([east_m, north_m, [p.antenna_height_m for p in places]], axis=1) / 1e3
-
-
-# ── levels ────────────────────────────────────────────────────────────────────────────────
-
-
-def _rx_feat(observations: Sequence[Observation]) -> Float64:
-    """float64 [n_receivers, 10], columns as FEATURES.
-
-    Receivers that know dBm only share the column of relative levels: where they are the lesser
-    part of those that heard it, their unknown zero widens their offset prior.
-    """
-    in_dbm = [_is_dbm_only(o) for o in observations]
-    heard_in_dbm = sum(dbm for o, dbm in zip(observations, in_dbm, strict=True) if o.heard)
-    dbm_rules = 2 * heard_in_dbm > sum(o.heard for o in observations)
-    rows = [
-        _row(o, other_scale=dbm is not dbm_rules)
-        for o, dbm in zip(observations, in_dbm, strict=True)
-    ]
-    return np.array(rows, dtype=np.float64).reshape(len(rows), len(FEATURES))
-
-
-def _row(observation: Observation, *, other_scale: bool) -> tuple[float, ...]:
-    receiver = observation.receiver
-    level_db, floor_db = _level_db(observation), _noise_floor_db(observation)
-    sd_db = receiver.level_offset_sd_db
-    sd_db = UNKNOWN_OFFSET_SD_DB if sd_db is None else sd_db
-    if observation.heard and level_db is None:
-        sd_db = UNKNOWN_LEVEL_SD_DB
-    elif other_scale:
-        sd_db = math.hypot(sd_db, OTHER_SCALE_SD_DB)
-    return (
-        observation.level_dbm or 0.0,
-        0.0 if observation.level_dbm is None else 1.0,
-        _clip(level_db or 0.0),
-        observation.snr_db or 0.0,
-        _clip(floor_db or 0.0),
-        receiver.level_offset_db,
-        sd_db,
-        _log10(observation.bandwidth_hz) if observation.bandwidth_hz else 0.0,
-        observation.clipped_fraction,
-        (receiver.place.altitude_m + receiver.place.antenna_height_m) / 1e3,
-    )
-
-
-def _is_dbm_only(observation: Observation) -> bool:
-    if observation.heard:
-        return observation.level_dbfs is None and observation.level_dbm is not None
-    return observation.noise_floor_dbfs is None
-
-
-def _level_db(observation: Observation) -> float | None:
-    """Level relative to the receiver's input: dBFS less gain, or dBm where only that is known."""
-    if observation.level_dbfs is None:
-        return observation.level_dbm
-    return observation.level_dbfs - (observation.gain_db or 0.0)
-
-
-def _noise_floor_db(observation: Observation) -> float | None:
-    """Noise floor, or what a silent receiver would not have heard, on the scale of the level."""
-    if observation.noise_floor_dbfs is None or _is_dbm_only(observation):
-        return observation.noise_floor_dbm
-    return observation.noise_floor_dbfs - (observation.gain_db or 0.0)
-
-
-def _clip(level_db: float) -> float:
-    if not math.isfinite(level_db):
-        return level_db  # refused by name further down
-    return min(max(level_db, -_LEVEL_LIMIT_DB), _LEVEL_LIMIT_DB)
-
-
-def _log10(value: float) -> float:
-    return math.log10(value) if value > 0 else math.nan
 
 
 # ── times, spectrograms ───────────────────────────────────────────────────────────────────

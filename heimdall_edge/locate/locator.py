@@ -141,7 +141,7 @@ class Locator:
         max_ood: float = 0.5,
         probability: float = 0.95,
         on_problem: Callable[[Exception], object] = lambda _: None,
-        monotonic: Callable[[], float] = time.perf_counter,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._station = station
         self._models: list[tuple[Variant, Model]] = [("active", model)]

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from heimdall_edge.errors import ModelError
-from heimdall_edge.locate.features import FEATURES, HEARD, NOT_HEARD
+from heimdall_edge.locate.features import HEARD, NOT_HEARD
+from heimdall_edge.locate.level_columns import FEATURES
 from heimdall_edge.locate.manifest import Manifest
 from heimdall_edge.types import Float32
 

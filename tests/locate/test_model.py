@@ -102,6 +102,23 @@ def test_the_answer_is_scaled_by_the_calibration_record(path):
     assert "0.690 of 0.68" in describe_model(model)
 
 
+def test_a_coverage_that_nobody_measured_is_said_to_be_so(path):
+    props = metadata(calibration={"cov_scale": 1.0, "n": 0})
+    assert "not measured" in describe_model(LocatorModel.load(write_model(path, props=props)))
+
+
+def test_a_model_that_answers_for_one_scene_only_is_refused(path):
+    write_model(path)
+    built = onnx.load(path)
+    built.graph.node[0].CopyFrom(helper.make_node("Identity", ["one"], ["n"]))
+    built.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "one"
+    path.write_bytes(built.SerializeToString())
+    with pytest.raises(
+        ModelError, match=r"output mean_enu has shape \[1, 2\]: expected \[dynamic, 2\]"
+    ):
+        LocatorModel.load(path)
+
+
 def test_a_file_that_is_absent_or_too_big_is_refused(path, monkeypatch):
     with pytest.raises(ModelError, match=r"No such file.*expected an ONNX file"):
         LocatorModel.load(path)

@@ -16,7 +16,7 @@ from heimdall_edge.locate.model import LocatorModel
 Array = NDArray[np.float64]
 
 CHI2_68, CHI2_95 = -2.0 * np.log(1 - np.array([0.68, 0.95]))
-SEED = 20_240_601
+SEED = 20_251_017
 
 HEADER = f"{'family':<10}{'scenes':<26}" + "".join(
     f"{column:>8}" for column in ("n", "ratio", "each", "cov68", "cov95", "NEES")
