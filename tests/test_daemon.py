@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from heimdall_edge.config import Config
@@ -215,6 +217,30 @@ def test_a_reload_takes_new_thresholds():
     assert daemon._config.channels[0].open_db == 12.0
     assert recorder.infos[-1].problems == []
     assert recorder.infos[-1].config_digest != recorder.infos[0].config_digest
+
+
+def test_a_reload_swaps_the_model(tmp_path):
+    model = onnx.load(reference_model_path())
+    for entry in model.metadata_props:
+        if entry.key == "heimdall.version":
+            entry.value = "2.0.0"
+    newer = tmp_path / "newer.onnx"
+    onnx.save(model, newer)
+    texts = Texts(LIVE)
+    daemon, recorder = run_script(
+        texts,
+        texts.become("metrics.enabled", f"locator.model_path = '{newer}'\nmetrics.enabled"),
+        signal.SIGHUP,
+    )
+    assert reloads(daemon, "applied") == 1.0
+    versions = [info.models[0].version for info in recorder.infos]
+    assert versions == ["1.0.0", "2.0.0"]
+    sha256 = hashlib.sha256(newer.read_bytes()).hexdigest()
+    assert recorder.infos[-1].models[0].sha256 == sha256
+    value = daemon.metrics.registry.get_sample_value
+    labels = {"name": "reference", "version": "2.0.0", "sha256": sha256}
+    assert value("heimdall_edge_model_info", labels) == 1.0
+    assert daemon._pipeline.locating._locator._models[0][1].identity.version == "2.0.0"
 
 
 @pytest.mark.parametrize(
