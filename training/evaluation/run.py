@@ -36,7 +36,7 @@ def main() -> None:
     data_dir = os.environ.get("HEIMDALL_EDGE_DATA", str(REPOSITORY.parent / "shared" / "data"))
     parser.add_argument("--data", type=Path, default=Path(data_dir))
     parser.add_argument("--model", type=Path, default=reference_model_path())
-    parser.add_argument("--scenes", type=int, default=2000, help="random scenes of each family")
+    parser.add_argument("--scenes", type=int, default=3200, help="random scenes of each family")
     parser.add_argument("--networks", type=int, default=120, help="networks from simulated IQ")
     parser.add_argument("--out", type=Path, help="keeps observations, truth and fixes there")
     options = parser.parse_args()
