@@ -4,6 +4,9 @@
 
     Observations with IQ ─▶ common Window ─▶ Spectra ─▶ Pairs ─▶ one ArrivalTime a receiver
 
+Up to six receivers are all compared with each other; of more, all with the five strongest: as the
+noise in an arrival time is the receiver's own, further pairs would not average it.
+
 A receiver's σ is the root sum of squares of three parts, taken as independent: the noise (from the
 measured coherence), its clock, and what no averaging removes (path, antenna, filters), which the
 caller knows for its class of path; ``docs/tdoa-error-budget.md`` derives it.
@@ -13,18 +16,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
 from heimdall_edge.geodesy import distance_m, is_absurd
-from heimdall_edge.signal.correlation import pair_delay
+from heimdall_edge.signal.correlation import pair_delay, tuned
 from heimdall_edge.signal.pairs import CONTRADICTION_SIGMAS, Pair, solve
 from heimdall_edge.signal.spectrum import MIN_BINS, Spectrum, Window
 from heimdall_edge.types import (
     NS_PER_S,
     ArrivalTime,
     ClockSource,
+    Float64,
     IQSnippet,
     Observation,
 )
@@ -34,6 +38,9 @@ _SHARED_CLOCKS = (ClockSource.GNSS, ClockSource.PTP)
 _REACH = 1.5
 """Delays are sought this far beyond what the distance allows: a clock that is wrong then shows as
 an impossible delay, not as a chance peak."""
+_HUBS = 5
+"""So many receivers are compared with all: a pair of any two is then a side of three triangles at
+least, and one bad receiver does not outvote the others."""
 
 
 def arrival_times(
@@ -68,7 +75,8 @@ def arrival_times(
     if window is not None:
         heard = [observations[i] for i in usable]
         floor_us = [math.hypot(_clock_sigma_us(o), systematic_sigma_us) for o in heard]
-        pairs = _measure_pairs(heard, window, floor_us, max_frequency_offset_hz)
+        comparison = _Comparison(heard, window, floor_us, max_frequency_offset_hz)
+        pairs = _measure_pairs(heard, comparison)
         solved = solve(pairs, floor_us, tolerance_us=CONTRADICTION_SIGMAS * systematic_sigma_us)
         for i, arrival in zip(usable, solved, strict=True):
             arrivals[i] = arrival
@@ -90,8 +98,7 @@ def _is_usable(observation: Observation) -> bool:
         and snippet is not None
         and 0 < snippet.sample_rate_hz < math.inf
         and len(snippet.iq) >= MIN_BINS
-        and bool(np.isfinite(snippet.iq).all())
-        and bool(snippet.iq.any())
+        and 0 < float(np.vdot(snippet.iq, snippet.iq).real) < math.inf  # nor not a number
     )
 
 
@@ -134,36 +141,76 @@ def _common_window(
     return list(spans), Window.of(start_utc_ns, duration_s, rate_hz)
 
 
-def _measure_pairs(
-    heard: Sequence[Observation],
-    window: Window,
-    floor_us: Sequence[float],
-    max_offset_hz: float,
-) -> list[Pair]:
-    """The delays of all pairs that have a clear one."""
-    spectra = [Spectrum.of(_snippet(o), window) for o in heard]
-    pairs = []
-    for late, early in combinations(range(len(heard)), 2):
-        slack_us = CONTRADICTION_SIGMAS * math.hypot(floor_us[late], floor_us[early])
-        path_us = _path_us(heard[late], heard[early])
-        reach_s = (_REACH * path_us + slack_us) * 1e-6 + 2 / window.rate_hz
-        measured = pair_delay(
-            spectra[late],
-            spectra[early],
-            max_delay_s=min(reach_s, window.duration_s / 4),
-            max_offset_hz=max_offset_hz,
-        )
-        if measured is not None:
-            delay_us, sigma_us = measured.delay_s * 1e6, measured.sigma_s * 1e6
-            possible = abs(delay_us) <= path_us + math.hypot(
-                slack_us, CONTRADICTION_SIGMAS * sigma_us
+# ── what is measured ──────────────────────────────────────────────────────────────────────
+
+
+class _Comparison:
+    """The receivers of a window, each tuned to others as it is compared with them."""
+
+    def __init__(
+        self,
+        heard: Sequence[Observation],
+        window: Window,
+        floor_us: Sequence[float],
+        max_offset_hz: float,
+    ) -> None:
+        self._window, self._floor_us, self._max_offset_hz = window, floor_us, max_offset_hz
+        self._spectra = [Spectrum.of(_snippet(o), window) for o in heard]
+        self._path_us = _path_us(heard)
+        self._at_frequency_of = list(range(len(heard)))
+
+    def pair(self, late: int, early: int) -> Pair | None:
+        """Measure the delay of one after the other, if there is a clear one."""
+        slack_us = CONTRADICTION_SIGMAS * math.hypot(self._floor_us[late], self._floor_us[early])
+        path_us = float(self._path_us[late, early])
+        reach_s = (_REACH * path_us + slack_us) * 1e-6 + 2 / self._window.rate_hz
+        max_delay_s = min(reach_s, self._window.duration_s / 4)
+        spectrum, reference = self._spectra[late], self._at_frequency_of[early]
+        if self._at_frequency_of[late] != reference:
+            spectrum = tuned(
+                spectrum,
+                self._spectra[early],
+                max_delay_s=max_delay_s,
+                max_offset_hz=self._max_offset_hz,
             )
-            pairs.append(Pair(late, early, delay_us, sigma_us, possible))
+        measured = pair_delay(spectrum, self._spectra[early], max_delay_s=max_delay_s)
+        if measured is None:
+            return None
+        self._spectra[late], self._at_frequency_of[late] = spectrum, reference
+        delay_us, sigma_us = measured.delay_s * 1e6, measured.sigma_s * 1e6
+        possible_us = path_us + math.hypot(slack_us, CONTRADICTION_SIGMAS * sigma_us)
+        return Pair(late, early, delay_us, sigma_us, abs(delay_us) <= possible_us)
+
+
+def _measure_pairs(heard: Sequence[Observation], comparison: _Comparison) -> list[Pair]:
+    """The delays of all after the strongest few, where they are clear.
+
+    Who matches none of these is then compared with the strongest of those left, and so on: the
+    strongest may have heard something else.
+    """
+    pairs: list[Pair] = []
+    waiting = sorted(range(len(heard)), key=lambda i: _strength_db(heard[i]), reverse=True)
+    while len(waiting) > 1:
+        hubs, others = waiting[:_HUBS], waiting[_HUBS:]
+        tried = [*combinations(hubs, 2), *product(hubs, others)]
+        measured = [comparison.pair(late, early) for early, late in tried]
+        pairs += [pair for pair in measured if pair is not None]
+        matched = {pair.late for pair in pairs}
+        waiting = [i for i in others if i not in matched]
     return pairs
 
 
-def _path_us(one: Observation, other: Observation) -> float:
-    """How long a wave takes from one receiver to the other: no delay between them is longer."""
-    a, b = one.receiver.place, other.receiver.place
-    metres = distance_m(a.latitude_deg, a.longitude_deg, b.latitude_deg, b.longitude_deg)
-    return float(metres) / SPEED_OF_LIGHT_M_S * 1e6
+def _strength_db(observation: Observation) -> float:
+    snr_db = observation.snr_db
+    return snr_db if snr_db is not None and math.isfinite(snr_db) else -math.inf
+
+
+def _path_us(heard: Sequence[Observation]) -> Float64:
+    """float64 [n, n]: how long a wave takes from one receiver to another; no delay is longer."""
+    places = [o.receiver.place for o in heard]
+    latitude_deg = np.array([p.latitude_deg for p in places])
+    longitude_deg = np.array([p.longitude_deg for p in places])
+    metres = distance_m(
+        latitude_deg[:, np.newaxis], longitude_deg[:, np.newaxis], latitude_deg, longitude_deg
+    )
+    return np.asarray(metres / SPEED_OF_LIGHT_M_S * 1e6)

@@ -2,8 +2,9 @@
 
 ::
 
-    Spectrum ─┐
-    Spectrum ─┴▶ rough peak ─▶ coherence, band by band ─▶ weighted correlation ─▶ PairDelay
+    Spectrum ─▶ tuned ─┐
+    Spectrum ──────────┴▶ CrossSpectrum ─▶ rough peak ─▶ coherence, band by band
+                                  ─▶ weighted correlation ─▶ PairDelay
 
 The generalised cross-correlation of Knapp and Carter (1976), with maximum-likelihood weights read
 from the measured coherence. There is a delay only where one peak stands out of the noise, and
@@ -14,12 +15,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from heimdall_edge.signal.spectrum import Spectrum, Window, unit_phasor
+from heimdall_edge.signal.spectrum import BINS_IN_GROUP, Spectrum, Window, unit_phasor
 from heimdall_edge.types import Complex64, Float32, Float64
 
 _FALSE_PEAK = 12.0
@@ -35,14 +37,19 @@ _NULL_COHERENCE = 8.0
 bands: at the channel's edge, far from the others, even a weak one would pull the delay hard."""
 _MAX_COHERENCE = 0.9999
 _TINY = 1e-30
+_OFFSET_SIGMAS = 3.0
+"""A difference in frequency within this many of its σ is none …"""
 _OFFSET_TOLERANCE = 0.1
-"""Cycles in a window: a smaller difference in frequency costs less than 2 % of the peak."""
+"""… if it is under so many cycles in a window, which cost 2 % of the peak. At this much, speech
+25 dB over the noise would be pulled by three σ of its delay: hence the other limit."""
 _MAX_SIGMA_SHARE = 0.125
 """Of the range that is searched: a delay that is known no better is none."""
+_FEW_TURNS = 0.003
+"""Bins whose phases differ by no more are summed as they are: costs 3e-5 of the coherence."""
 _NEWTON_STEPS = 6
-_MAX_REFINEMENTS = 4
-_STANDS_STILL = 0.02
-"""Of σ: a smaller step is none."""
+_STANDS_STILL = 0.001
+"""Of σ: a smaller step of Newton's is the last."""
+_MAX_REFINEMENTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,71 +59,82 @@ class PairDelay:
     delay_s: float
     sigma_s: float
     """Of the noise alone, from the measured coherence; neither clocks nor paths are in it."""
-    offset_hz: float = 0.0
-    """By how much the later receiver reads a higher frequency."""
 
 
-def pair_delay(
-    late: Spectrum,
-    early: Spectrum,
-    *,
-    max_delay_s: float,
-    max_offset_hz: float = 0.0,
-) -> PairDelay | None:
+def pair_delay(late: Spectrum, early: Spectrum, *, max_delay_s: float) -> PairDelay | None:
     """Measure the delay of one receiver's signal after the other's.
 
     Parameters
     ----------
     late, early
-        On one window. The delay is positive where ``late`` is later.
+        On one window, at one frequency (``tuned``). The delay is positive where ``late`` is later.
     max_delay_s
         The delay is sought within ± this.
-    max_offset_hz
-        The receivers' frequencies may differ by up to this; 0 where they share a reference.
 
     Returns
     -------
     PairDelay or None
         None where no peak is over the noise, or where more than one may be the true one.
     """
-    offset_hz = 0.0
-    peak_s = _rough_peak(late, early, max_delay_s)
-    if max_offset_hz > 0:
-        offset_hz = frequency_offset(late, early, max_offset_hz, max_delay_s, delay_s=peak_s)
-    if abs(offset_hz) * late.window.duration_s > _OFFSET_TOLERANCE:
-        late = Spectrum.of(late.snippet, late.window, lower_by_hz=offset_hz)
-        peak_s = _rough_peak(late, early, max_delay_s)
-    if peak_s is None:
+    cross = CrossSpectrum.of(late, early, max_delay_s)
+    peak = _rough_peak(cross, max_delay_s)
+    if peak is None:
         return None
-    bands = CrossBands.of(late, early, peak_s)
-    gain = np.repeat(bands.gain, late.window.bins_in_band).astype(np.float32)
-    cross = late.bins * early.bins.conj() * gain
-    weighted = _Correlation.of(cross, late.window, max_delay_s, rms=bands.noise_rms)
+    bands = CrossBands.of(cross, peak.delay_s)
+    weighted = _Correlation.of(cross, max_delay_s, gain=bands.gain, rms=bands.noise_rms)
     if weighted.is_ambiguous:
         return None
-    fine = _refined(late, early, weighted.best_s)
-    if fine is None or fine[1] > _MAX_SIGMA_SHARE * max_delay_s:
+    fine = _refined(cross, bands, weighted.best_s)
+    if fine is None or fine.sigma_s > _MAX_SIGMA_SHARE * max_delay_s:
         return None
-    return PairDelay(*fine, offset_hz)
-
-
-def _rough_peak(late: Spectrum, early: Spectrum, max_delay_s: float) -> float | None:
-    """The delay of the highest point, s, if noise alone does not make one as high."""
-    cross = late.bins * early.bins.conj()
-    correlation = _Correlation.of(cross, late.window, max_delay_s, rms=float(np.linalg.norm(cross)))
-    power = float(correlation.height.max()) ** 2
-    is_clear = power > _FALSE_PEAK + math.log(len(correlation.height))
-    return correlation.best_s if is_clear else None
-
-
-def _refined(late: Spectrum, early: Spectrum, delay_s: float) -> tuple[float, float] | None:
-    """The delay and its σ, s: the bands are measured anew until the delay stands still."""
-    for _ in range(_MAX_REFINEMENTS):
-        fine = CrossBands.of(late, early, delay_s).fit(delay_s)
-        if fine is None or abs(fine[0] - delay_s) < _STANDS_STILL * fine[1]:
-            return fine
-        delay_s = fine[0]
     return fine
+
+
+def tuned(late: Spectrum, early: Spectrum, *, max_delay_s: float, max_offset_hz: float) -> Spectrum:
+    """``late`` at the frequencies that the other receiver reads, where they differ at all.
+
+    Parameters
+    ----------
+    late, early
+        On one window.
+    max_delay_s, max_offset_hz
+        The delay and the difference in frequency are sought within ± these.
+    """
+    if max_offset_hz <= 0:
+        return late
+    peak = _rough_peak(CrossSpectrum.of(late, early, max_delay_s), max_delay_s)
+    delay_s = None if peak is None else peak.delay_s
+    offset_hz = frequency_offset(late, early, max_offset_hz, max_delay_s, delay_s=delay_s)
+    # The bound on the frequency of a line in noise (Rife and Boorstyn, 1974), in cycles.
+    sigma = math.sqrt(6) / (2 * math.pi * peak.height) if peak else 0.0
+    tolerance = min(_OFFSET_TOLERANCE, _OFFSET_SIGMAS * sigma)
+    is_one_frequency = abs(offset_hz) * late.window.duration_s <= tolerance
+    return late if is_one_frequency else late.lowered(offset_hz)
+
+
+class _Peak(NamedTuple):
+    delay_s: float
+    height: float
+    """Over the rms of noise."""
+
+
+def _rough_peak(cross: CrossSpectrum, max_delay_s: float) -> _Peak | None:
+    """The highest point, if noise alone does not make one as high."""
+    correlation = _Correlation.of(cross, max_delay_s, rms=cross.norm)
+    height = float(correlation.height.max())
+    is_clear = height**2 > _FALSE_PEAK + math.log(len(correlation.height))
+    return _Peak(correlation.best_s, height) if is_clear else None
+
+
+def _refined(cross: CrossSpectrum, bands: CrossBands, near_s: float) -> PairDelay | None:
+    """The delay and its σ: the bands are measured anew until they are, at the delay they give."""
+    for _ in range(_MAX_REFINEMENTS):
+        fine = bands.fit(near_s)
+        if fine is None or abs(fine.delay_s - bands.delay_s) < bands.reach_s:
+            return fine
+        near_s = fine.delay_s
+        bands = CrossBands.of(cross, near_s)
+    return bands.fit(near_s)
 
 
 def frequency_offset(
@@ -132,24 +150,38 @@ def frequency_offset(
     At the right delay the product of one with the other's conjugate holds a line at the offset:
     the highest of all delays in the range is taken, or that at ``delay_s`` where it is known.
     """
-    duration_s = late.window.duration_s
-    n = scipy.fft.next_fast_len(late.window.n_bins)
-    x, y = scipy.fft.ifft(late.bins, n), scipy.fft.ifft(early.bins, n).conj()
-    step = max(1, int(n / duration_s / (4 * max_offset_hz)))
-    size = scipy.fft.next_fast_len(4 * (n // step))
-    offsets_hz = np.fft.fftfreq(size, step * duration_s / n)
-    sought = np.abs(offsets_hz) <= max_offset_hz
-    reach = math.ceil(max_delay_s * n / duration_s)
-    lags = range(-reach, reach + 1) if delay_s is None else [round(delay_s * n / duration_s)]
-    best_power, best_hz = 0.0, 0.0
-    for lag in lags:
-        product = (x * np.roll(y, lag))[: n // step * step].reshape(-1, step).sum(axis=1)
-        line = np.abs(scipy.fft.fft(product, size)) ** 2
-        top = int(np.argmax(line * sought))
-        if line[top] > best_power:
-            best_power = float(line[top])
-            best_hz = float(offsets_hz[top] + _vertex(line, top) * offsets_hz[1])
-    return best_hz
+    rate_hz = len(late.waveform) / late.window.duration_s
+    if delay_s is not None:
+        lag = round(delay_s * rate_hz)
+    else:
+        reach = math.ceil(max_delay_s * rate_hz)
+        highest = {
+            lag: float(_lines(late, early, lag, max_offset_hz, padding=2)[1].max())
+            for lag in range(-reach, reach + 1)
+        }
+        lag = max(highest, key=highest.__getitem__)
+    hz, power = _lines(late, early, lag, max_offset_hz, padding=4)
+    top = int(np.argmax(power))
+    return float(hz[top] + _vertex(power, top) * (hz[1] - hz[0])) if power[top] > 0 else 0.0
+
+
+def _lines(
+    late: Spectrum, early: Spectrum, lag: int, max_hz: float, *, padding: int
+) -> tuple[Float64, Float32]:
+    """Frequencies within ± ``max_hz``, and the power there of late[n] · early[n − lag]*."""
+    x, y = late.waveform[max(lag, 0) :], early.waveform[max(-lag, 0) :]
+    n = min(len(x), len(y))
+    rate_hz = len(late.waveform) / late.window.duration_s
+    step = max(1, min(int(rate_hz / (4 * max_hz)), n // 8))
+    n -= n % step
+    product = np.einsum("ij,ij->i", x[:n].reshape(-1, step), y[:n].conj().reshape(-1, step))
+    size = scipy.fft.next_fast_len(padding * len(product))
+    bin_hz = rate_hz / step / size
+    reach = max(1, min(int(max_hz / bin_hz), size // 2 - 1))
+    power = np.abs(scipy.fft.fft(product, size)) ** 2
+    around = np.concatenate((power[-reach:], power[: reach + 1]))
+    hz = np.asarray(np.arange(-reach, reach + 1) * bin_hz, np.float64)
+    return hz, np.asarray(around, np.float32)
 
 
 def _vertex(height: Float32, top: int) -> float:
@@ -169,11 +201,22 @@ class _Correlation:
 
     @classmethod
     def of(
-        cls, cross: Complex64, window: Window, max_delay_s: float, *, rms: float
+        cls,
+        cross: CrossSpectrum,
+        max_delay_s: float,
+        *,
+        gain: Float64 | None = None,
+        rms: float,
     ) -> _Correlation:
-        """Sum groups of bins first, so narrow that the longest delay is a quarter turn in one."""
-        in_group = max(1, int(window.duration_s / (4 * max_delay_s)))
-        groups = np.add.reduceat(cross, np.arange(0, len(cross), in_group))
+        """Sum groups of bins first, so narrow that the longest delay is a quarter turn in one.
+
+        Each band counts ``gain`` [n_bands] times. Noise makes ``rms`` of all of them.
+        """
+        window = cross.window
+        bands = cross.groups if gain is None else cross.groups * gain[:, np.newaxis]
+        finer = max(1, int(window.duration_s / (4 * max_delay_s * cross.bins_in_group)))
+        in_group = finer * cross.bins_in_group
+        groups = np.add.reduceat(bands.reshape(-1), np.arange(0, bands.size, finer))
         size = scipy.fft.next_fast_len(4 * len(groups))
         step_s = window.duration_s / in_group / size
         reach = min(math.ceil(max_delay_s / step_s), size // 2 - 1)
@@ -200,13 +243,48 @@ class _Correlation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CrossSpectrum:
+    """A pair's cross-spectrum, summed over groups of bins in which no delay turns the phase."""
+
+    window: Window
+    groups: Complex64
+    """complex64 [n_bands, groups_in_band]"""
+    bins_in_group: int
+    band_power: Float64
+    """float64 [n_bands], the product of both receivers' mean powers."""
+    norm: float
+    """Root of the sum of its power over all bins: what a sum of random phases comes to."""
+
+    @classmethod
+    def of(cls, late: Spectrum, early: Spectrum, max_delay_s: float) -> CrossSpectrum:
+        """Multiply the bins of one with the other's conjugates."""
+        window = late.window
+        most = min(BINS_IN_GROUP, window.duration_s / max_delay_s * _FEW_TURNS)
+        bins_in_group = 1 << max(0, int(math.log2(most))) if most > 0 else 1
+        x, y = (s.bins.reshape(-1, bins_in_group) for s in (late, early))
+        groups = np.einsum("ij,ij->i", x, y.conj()).reshape(window.n_bands, -1)
+        norm = math.sqrt(float(late.power @ early.power))
+        return cls(window, groups, bins_in_group, late.band_power * early.band_power, norm)
+
+    @property
+    def place(self) -> Float64:
+        """float64 [groups_in_band], the groups' middles over the band's width, from its middle."""
+        n = self.groups.shape[1]
+        return np.asarray((np.arange(n) - (n - 1) / 2) / n)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class CrossBands:
     """The cross-spectrum of a pair, band by band; its phase falls with frequency by the delay."""
 
+    delay_s: float
+    """At which they were measured."""
+    reach_s: float
+    """As far from it they hold."""
     hz: Float64
     """float64 [n_bands], where in each band the power in common lies."""
     cross: NDArray[np.complex128]
-    """complex128 [n_bands], mean over the band, turned back by the delay at which it was taken."""
+    """complex128 [n_bands], mean over the band, turned back by ``delay_s``."""
     information: Float64
     """float64 [n_bands], 1/rad²: the inverse variance of a band's phase; 0 where all is noise."""
     gain: Float64
@@ -215,14 +293,13 @@ class CrossBands:
     """Of the weighted sum over all bins, at any delay."""
 
     @classmethod
-    def of(cls, late: Spectrum, early: Spectrum, delay_s: float) -> CrossBands:
+    def of(cls, product: CrossSpectrum, delay_s: float) -> CrossBands:
         """Measure the bands' coherence, at about the right delay."""
-        window = late.window
-        n = window.bins_in_band
-        turned = late.bands * early.bands.conj()
-        turned *= unit_phasor(delay_s * window.bin_hz).reshape(turned.shape)
-        cross = np.asarray(np.mean(turned, axis=1, dtype=np.complex128))
-        power = _mean_power(late) * _mean_power(early)
+        n, power = product.window.bins_in_band, product.band_power
+        width_hz = n / product.window.duration_s
+        band_hz, place = product.window.band_hz, product.place
+        turned = product.groups * unit_phasor(delay_s * (band_hz[:, np.newaxis] + place * width_hz))
+        cross = np.asarray(turned.sum(axis=1, dtype=np.complex128) / n)
         raw = np.abs(cross) ** 2 / np.maximum(power, _TINY)
         # The mean of |coherence|² over n bins is too high by (1 − |coherence|²) / n.
         unbiased = np.clip((raw - 1 / n) / (1 - 1 / n), 0, _MAX_COHERENCE)
@@ -230,42 +307,32 @@ class CrossBands:
         information = 2 * n * coherence / (1 - coherence)
         gain = information / np.sqrt(np.maximum(coherence * power, _TINY))
         noise_rms = math.sqrt(float((gain**2 * n * power * (1 - coherence)).sum()))
-        return cls(_centroid(turned, cross, window), cross, information, gain, noise_rms)
+        # A carrier in a corner of its band turns as the corner does, and not as the middle.
+        moment = turned @ place.astype(np.float32) / n
+        share = (moment * cross.conj()).real / np.maximum(np.abs(cross) ** 2, _TINY)
+        hz = np.asarray(band_hz + np.clip(share, -0.5, 0.5) * width_hz)
+        return cls(delay_s, _FEW_TURNS / width_hz, hz, cross, information, gain, noise_rms)
 
-    def fit(self, delay_s: float) -> tuple[float, float] | None:
-        """The delay near ``delay_s`` at which |Σ gain·cross| is highest, and its σ; seconds.
+    def fit(self, near_s: float) -> PairDelay | None:
+        """The delay near ``near_s`` at which |Σ gain·cross| is highest, and its σ.
 
-        The bands must have been measured at ``delay_s``. None where they hold no delay.
+        None where the bands hold no delay.
         """
         if np.count_nonzero(self.information) < 2:
             return None
         omega = 2 * np.pi * (self.hz - np.average(self.hz, weights=self.information))
-        sigma_s = 1 / math.sqrt(float((self.information * omega**2).sum()))
-        step_s = 0.0
+        sigma_s = 1 / math.sqrt(float(self.information @ omega**2))
+        # The sum over the bands, and its first two derivatives by the delay.
+        terms = self.gain * self.cross * (1j * omega) ** np.arange(3)[:, np.newaxis]
+        past_s = near_s - self.delay_s
         for _ in range(_NEWTON_STEPS):
-            turned = self.gain * self.cross * np.exp(1j * omega * step_s)
-            total, slope, curve = ((turned * (1j * omega) ** k).sum() for k in range(3))
-            first = (np.conj(total) * slope).real
+            total, slope, curve = terms @ np.exp(1j * omega * past_s)
             second = abs(slope) ** 2 + (np.conj(total) * curve).real
             if second >= 0:
                 return None  # no peak here
-            step_s -= float(first / second)
-        lobe_s = 1 / float(np.ptp(self.hz))
-        return (delay_s + step_s, sigma_s) if abs(step_s) < lobe_s else None
-
-
-def _mean_power(spectrum: Spectrum) -> Float64:
-    bands = spectrum.bands
-    return np.asarray(np.mean(bands.real**2 + bands.imag**2, axis=1, dtype=np.float64))
-
-
-def _centroid(turned: Complex64, aligned: NDArray[np.complex128], window: Window) -> Float64:
-    """float64 [n_bands], Hz: how fast a band's phase turns with delay.
-
-    A carrier in a corner of its band turns as the corner does, and not as the middle.
-    """
-    n = window.bins_in_band
-    place = (np.arange(n) - (n - 1) / 2) / n
-    moment = (turned @ place.astype(np.float32)) / n
-    share = (moment * aligned.conj()).real / np.maximum(np.abs(aligned) ** 2, _TINY)
-    return np.asarray(window.band_hz + np.clip(share, -0.5, 0.5) * n / window.duration_s)
+            step_s = -float((np.conj(total) * slope).real / second)
+            past_s += step_s
+            if abs(step_s) < _STANDS_STILL * sigma_s:
+                break
+        delay_s, lobe_s = self.delay_s + past_s, 1 / float(np.ptp(self.hz))
+        return PairDelay(delay_s, sigma_s) if abs(delay_s - near_s) < lobe_s else None

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from heimdall_edge.signal.arrival import arrival_times
+from heimdall_edge.signal.correlation import pair_delay
 from heimdall_edge.types import ClockSource, ClockState, IQSnippet, Place, frozen_array
 from tests.signal.emissions import (
     CLOCK,
@@ -234,6 +235,44 @@ def test_a_systematic_sigma_that_cannot_be_is_refused(sigma_us):
         times_of([], systematic_sigma_us=sigma_us)
 
 
+def test_of_many_receivers_the_strongest_are_compared_with_all(monkeypatch):
+    rng = np.random.default_rng(17)
+    delays_s = rng.uniform(-3e-5, 3e-5, 9)
+    heard = scene(rng, noise_like(rng), delays_s, duration_s=0.5, offsets_hz=rng.uniform(-9, 9, 9))
+    heard = [replace(o, snr_db=float(i)) for i, o in enumerate(heard)]
+    compared = []
+
+    def counted(*spectra, **how):
+        compared.append(spectra)
+        return pair_delay(*spectra, **how)
+
+    monkeypatch.setattr("heimdall_edge.signal.arrival.pair_delay", counted)
+    assert_right(times_of(heard, max_frequency_offset_hz=20), delays_s)
+    assert len(compared) == 5 * 4 // 2 + 5 * 4  # of 36 pairs
+
+
+def test_the_strongest_may_have_heard_something_else():
+    rng = np.random.default_rng(18)
+    heard = scene(rng, noise_like(rng), [*DELAYS_S, 0.0], duration_s=0.5)
+    for number in range(5, 10):
+        other = snippet(rng, noise_like(rng), delay_s=0, snr_db=20, duration_s=0.5)
+        heard.append(replace(observation(other, number=number), snr_db=40.0))
+    arrivals = times_of(heard)
+    assert_right(arrivals[:5], [*DELAYS_S, 0.0])
+    assert arrivals[5:] == (None,) * 5
+
+
+def test_a_wrong_clock_among_many_receivers_is_flagged_also_if_it_is_the_strongest_one_s():
+    rng = np.random.default_rng(19)
+    delays_s = rng.uniform(-3e-5, 3e-5, 9)
+    delays_s[8] += 2.5e-4  # no path between these places takes longer than 1.4e-4
+    heard = scene(rng, noise_like(rng), delays_s, duration_s=0.5)
+    heard = [replace(o, snr_db=float(i)) for i, o in enumerate(heard)]
+    arrivals = times_of(heard, systematic_sigma_us=5.0)
+    assert [a.is_outlier for a in arrivals] == [False] * 8 + [True]
+    assert_right(arrivals[:8], delays_s[:8])
+
+
 def test_a_pair_of_long_windows_takes_a_fraction_of_a_second():
     rng = np.random.default_rng(16)
     iq = rng.normal(size=(3, 240_000)).astype(np.float32).view(np.complex64)
@@ -243,4 +282,4 @@ def test_a_pair_of_long_windows_takes_a_fraction_of_a_second():
     ]
     begin_s = time.process_time()
     times_of(observations)
-    assert time.process_time() - begin_s < 1.0  # three pairs of 10 s: 0.15 s where this was written
+    assert time.process_time() - begin_s < 1.0  # three pairs of 10 s: 0.1 s where this was written

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heimdall_edge.signal.spectrum import MIN_BINS, Spectrum, Window, chirp_z, unit_phasor
+from heimdall_edge.signal.spectrum import (
+    MIN_BINS,
+    Spectrum,
+    Window,
+    chirp_z,
+    unit_phasor,
+    unit_ramp,
+)
 from heimdall_edge.types import IQSnippet
 from tests.signal.emissions import START_UTC_NS, Emission, noise_like, snippet
 
@@ -42,6 +49,22 @@ def test_a_long_chirp_z_transform_keeps_its_precision():
 def test_whole_turns_are_nothing_however_many():
     assert unit_phasor(np.array([0.0, 1e9, -3.0])) == pytest.approx(1)
     assert unit_phasor(np.array([1e9 + 0.25])) == pytest.approx(1j)
+
+
+@given(turns=st.floats(-2, 2), first=st.integers(-50_000, 50_000), n=st.integers(1, 2_000))
+@settings(max_examples=40, deadline=None)
+def test_a_ramp_of_phasors_is_each_phasor(turns, first, n):
+    each = unit_phasor(turns * (first + np.arange(n)))
+    assert np.abs(unit_ramp(turns, first, n) - each).max() < 1e-6
+
+
+@pytest.mark.parametrize("n", [100, 128])
+@pytest.mark.parametrize(("first_bin", "n_bins"), [(-64, 128), (-30, 17), (5, 100)])
+def test_bins_of_a_plain_transform_are_those_of_the_sum(n, first_bin, n_bins):
+    rng = np.random.default_rng(6)
+    iq = (rng.normal(size=n) + 1j * rng.normal(size=n)).astype(np.complex64)
+    expected = direct_sum(iq, 1 / 128, first_bin, n_bins)
+    assert chirp_z(iq, 1 / 128, first_bin, n_bins) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("lower_by_hz", [0.0, 37.3])
@@ -116,7 +139,7 @@ def test_a_window_too_short_to_hold_a_coherence_is_refused():
 @settings(max_examples=50, deadline=None)
 def test_a_window_s_frequencies_lie_within_the_slowest_receiver_s_band(duration_s, rate_hz):
     window = Window.of(0, duration_s, rate_hz)
-    assert np.abs(window.bin_hz).max() <= rate_hz / 2
+    assert np.abs(window.bin_hz).max() <= rate_hz / 2 * (1 + 1e-12)
     assert window.n_bins > 0.5 * rate_hz * duration_s
     assert 0.9 * duration_s < window.duration_s <= duration_s
     assert np.allclose(np.diff(window.bin_hz), 1 / window.duration_s)
