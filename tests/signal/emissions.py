@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import czt
 
+from heimdall_edge.signal.spectrum import Spectrum, Window
 from heimdall_edge.types import (
     ClockSource,
     ClockState,
@@ -186,3 +187,14 @@ def pair_bound_s(emission, snr_db, *, duration_s=1.0):
     weight = one * two / (1 + one + two)
     omega = 2 * np.pi * (emission.hz - np.average(emission.hz, weights=weight))
     return 1 / np.sqrt(2 * duration_s / emission.period_s * np.sum(weight * omega**2))
+
+
+def spectra(rng, emission, delay_s, *, snr_db=20.0, offset_hz=0.0, duration_s=1.0, **how):
+    """The late and the early one's, on one window."""
+    late = snippet(
+        rng, emission, delay_s=delay_s, snr_db=snr_db, offset_hz=offset_hz, duration_s=duration_s
+    )
+    early = snippet(rng, emission, delay_s=0, snr_db=snr_db, duration_s=duration_s)
+    start_utc_ns = max(late.start_utc_ns, early.start_utc_ns)
+    window = Window.of(start_utc_ns, duration_s - 0.02, 15_620)
+    return Spectrum.of(late, window), Spectrum.of(early, window)

@@ -5,30 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heimdall_edge.signal.correlation import PairDelay, frequency_offset, pair_delay, tuned
-from heimdall_edge.signal.spectrum import Spectrum, Window
+from heimdall_edge.signal.correlation import PairDelay, pair_delay, tuned
+from heimdall_edge.signal.spectrum import Spectrum
 from tests.signal.emissions import (
     Emission,
     carrier,
     dcf77_like,
     noise_like,
     pair_bound_s,
-    snippet,
+    spectra,
     voice_like,
 )
 
 MAX_DELAY_S = 3e-4
-
-
-def spectra(rng, emission, delay_s, *, snr_db=20.0, offset_hz=0.0, duration_s=1.0, **how):
-    """The late and the early one's, on one window."""
-    late = snippet(
-        rng, emission, delay_s=delay_s, snr_db=snr_db, offset_hz=offset_hz, duration_s=duration_s
-    )
-    early = snippet(rng, emission, delay_s=0, snr_db=snr_db, duration_s=duration_s)
-    start_utc_ns = max(late.start_utc_ns, early.start_utc_ns)
-    window = Window.of(start_utc_ns, duration_s - 0.02, 15_620)
-    return Spectrum.of(late, window), Spectrum.of(early, window)
 
 
 def measured(rng, emission, delay_s, *, max_offset_hz=0.0, max_delay_s=MAX_DELAY_S, **how):
@@ -116,15 +105,6 @@ def test_a_weak_signal_at_one_frequency_is_left_as_it_is():
     rng = np.random.default_rng(14)
     late, early = spectra(rng, noise_like(rng), 5e-5, snr_db=-3)
     assert tuned(late, early, max_delay_s=MAX_DELAY_S, max_offset_hz=50) is late
-
-
-@pytest.mark.parametrize("offset_hz", [-0.31, 0.0, 0.04, 7.77])
-@pytest.mark.parametrize("delay_s", [None, 8e-5])
-def test_the_frequency_offset_has_its_sign_and_is_sought_at_any_delay(offset_hz, delay_s):
-    rng = np.random.default_rng(4)
-    late, early = spectra(rng, noise_like(rng), 8e-5, offset_hz=offset_hz)
-    found_hz = frequency_offset(late, early, 20.0, MAX_DELAY_S, delay_s=delay_s)
-    assert found_hz == pytest.approx(offset_hz, abs=0.03)
 
 
 def test_noise_alone_has_no_delay():
