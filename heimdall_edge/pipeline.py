@@ -185,7 +185,7 @@ class Pipeline:
     def stuck(self, *, limit_s: float) -> list[str]:
         """Which parts do not go on, though they should: what keeps a watchdog unfed."""
         now_s = time.monotonic()
-        parts = [f"receiver {r.receiver_id}" for r in self.receivers if not r.is_alive]
+        parts = [f"receiver {r.receiver_id}" for r in self.receivers if r.is_stuck(limit_s=limit_s)]
         if now_s - self.locating.progress_monotonic_s > limit_s:
             parts.append("locator")
         if now_s - self._publisher.progress_monotonic_s > limit_s:

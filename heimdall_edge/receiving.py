@@ -84,8 +84,10 @@ class ReceiverThreads:
         self._newest_block: IQBlock | None = None
         self._guard = threading.Lock()
         self._status = ReceiverStatus(feed.receiver_id, ReceiverState.STARTING, utc_ns())
-        self._last_block_s = time.monotonic()
+        self._last_block_s = self._worked_s = time.monotonic()
         self._unsent = SampleCount()
+        if feed.may_wait:  # before any file starts, so that none runs ahead of one that has not
+            lockstep.join(feed.receiver_id)
         names = ["read"] if feed.build_chain is None else ["read", "work"]
         targets = {"read": self._read, "work": self._work}
         self.threads = [
@@ -95,8 +97,6 @@ class ReceiverThreads:
     # ── from outside ──────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
-        if self._feed.may_wait:
-            self._lockstep.join(self.receiver_id)
         for thread in self.threads:
             thread.start()
 
@@ -135,6 +135,11 @@ class ReceiverThreads:
     def is_alive(self) -> bool:
         """Whether the receiver's threads run, or ended as they should."""
         return self.has_ended or all(thread.is_alive() for thread in self.threads)
+
+    def is_stuck(self, *, limit_s: float) -> bool:
+        """Whether a thread is gone, or blocks wait so long for a worker that does not turn."""
+        waits_s = time.monotonic() - self._worked_s if len(self._fifo) else 0.0
+        return not self.is_alive or waits_s > limit_s
 
     @property
     def has_ended(self) -> bool:
@@ -212,6 +217,8 @@ class ReceiverThreads:
                 lost_samples=block.lost_samples + self._unsent.lost,
                 dropped_samples=block.dropped_samples + self._unsent.dropped,
             )
+        if not len(self._fifo):
+            self._worked_s = time.monotonic()  # the worker had nothing to do until now
         if self._feed.may_wait:
             self._lockstep.reach(self.receiver_id, block.start_utc_ns)
             accepted = self._fifo.put(block)
@@ -254,6 +261,7 @@ class ReceiverThreads:
             self._source.close()
             return
         self._tell(heard, began_s)
+        self._worked_s = time.monotonic()
         self._account(block, heard.count, chain.noise_floor_dbfs)
 
     def _tell(self, heard: Heard, began_s: float) -> None:

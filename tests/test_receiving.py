@@ -285,6 +285,26 @@ def test_a_channel_outside_the_band_fails_the_receiver_with_its_reason():
     assert (status.state, status.reason) == (ReceiverState.FAILED, "channel 'a' lies outside")
 
 
+def test_a_worker_that_does_not_turn_while_blocks_wait_is_stuck():
+    gate = threading.Semaphore(0)
+    source, chain = ScriptedSource(), FakeChain(gate)
+    harness = Harness(source, chain=chain)
+    harness.threads.start()
+    source.script.put(block(0))
+    assert chain.has_block.acquire(timeout=PATIENCE_S)
+    assert not harness.threads.is_stuck(limit_s=0.0)  # nothing waits
+    source.script.put(block(1))
+    assert source.taken.acquire(timeout=PATIENCE_S)
+    assert source.taken.acquire(timeout=PATIENCE_S)
+    assert harness.threads.is_stuck(limit_s=0.0)
+    assert not harness.threads.is_stuck(limit_s=60.0)
+    gate.release()
+    gate.release()
+    source.script.put(None)
+    harness.join()
+    assert not harness.threads.is_stuck(limit_s=0.0)
+
+
 def test_closing_ends_a_source_that_gives_nothing():
     source = ScriptedSource()
     harness = Harness(source, chain=FakeChain())
