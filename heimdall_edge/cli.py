@@ -15,7 +15,7 @@ from pathlib import Path
 
 from heimdall_edge import __version__, journal
 from heimdall_edge.errors import ConfigError, HeimdallError, ModelError, SourceError
-from heimdall_edge.process import ProcessSignals, prepare_environment
+from heimdall_edge.process import ExitCode, ProcessSignals, prepare_environment
 
 DESCRIPTION = """\
 Says over MQTT where a radio transmitter is, and how sure that is.
@@ -32,7 +32,6 @@ exit codes:
   78  the configuration is wrong; systemd does not restart the service
 
 `heimdall-edge COMMAND --help` says more of each command."""
-EXIT_USAGE, EXIT_DATA, EXIT_CONFIG = 64, 65, 78
 DEFAULT_CONFIG = Path("/etc/heimdall-edge/heimdall-edge.toml")
 
 
@@ -44,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command: Callable[[argparse.Namespace], int] = options.command
         return command(options)
     except ConfigError as error:
-        return _complain(error, EXIT_CONFIG)
+        return _complain(error, ExitCode.CONFIG)
     except (ModelError, SourceError) as error:
-        return _complain(error, EXIT_DATA)
+        return _complain(error, ExitCode.DATA)
     except HeimdallError as error:
         return _complain(error, 1)
     except BrokenPipeError:  # whoever read our output has seen enough
@@ -65,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:  # type: ignore[override]
         self.print_usage(sys.stderr)
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}\n")
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -151,7 +150,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _replay(options: argparse.Namespace) -> int:
     if options.config is None and options.observations is None:
         print("heimdall-edge replay: expected --config or --observations", file=sys.stderr)
-        return EXIT_USAGE
+        return ExitCode.USAGE
     signals = ProcessSignals()
     from heimdall_edge.config import Config
     from heimdall_edge.config_file import load_config

@@ -6,7 +6,7 @@
                                                                     ├─ SIGTERM ─▶ stop
                                                                     └─ a turn: watchdog, stats
 
-Exit codes are those of :class:`ExitCode`; 64 and 78 (sysexits.h) mean that the operator must act.
+Exit codes are those of :class:`~heimdall_edge.process.ExitCode`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from enum import IntEnum
 from typing import Protocol
 
 from heimdall_edge import __version__, journal
@@ -27,6 +26,7 @@ from heimdall_edge.live_changes import keys_that_need_restart, with_live_changes
 from heimdall_edge.locate.model import LocatorModel, reference_model_path
 from heimdall_edge.metrics import Metrics, MetricsEndpoint
 from heimdall_edge.pipeline import Pipeline
+from heimdall_edge.process import ExitCode
 from heimdall_edge.publish.base import Publisher
 from heimdall_edge.station_report import station_info, station_stats
 from heimdall_edge.systemd import ServiceNotifier, watchdog_interval_s
@@ -38,20 +38,6 @@ STUCK_AFTER_S = 15.0
 STOP_WITHIN_S = 20.0
 """Shorter than the unit's TimeoutStopSec."""
 PUBLISHER_STOP_S = 5.0
-
-
-class ExitCode(IntEnum):
-    """How the process ends."""
-
-    OK = 0
-    FAILURE = 1
-    """A bug, or a thread that would not end."""
-    USAGE = 64
-    """EX_USAGE: the command line is wrong."""
-    DATA = 65
-    """EX_DATAERR: an input file is wrong."""
-    CONFIG = 78
-    """EX_CONFIG: the configuration is wrong; systemd does not restart it."""
 
 
 class Signals(Protocol):

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 
 from heimdall_edge.types import Float64, Place
 
+SPEED_OF_LIGHT_M_S = 299_792_458.0
 EQUATORIAL_RADIUS_M = 6_378_137.0
 FLATTENING = 1 / 298.257223563
 POLAR_RADIUS_M = EQUATORIAL_RADIUS_M * (1 - FLATTENING)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+from enum import IntEnum
 
 ENVIRONMENT = {
     # The daemon's own threads are the parallelism.
@@ -16,6 +17,20 @@ ENVIRONMENT = {
     # onnxruntime's wheels upload usage and keep a device id otherwise.
     "ORT_DISABLE_TELEMETRY": "1",
 }
+
+
+class ExitCode(IntEnum):
+    """How the process ends; sysexits.h has the names. After 64 and 78 the operator must act."""
+
+    OK = 0
+    FAILURE = 1
+    """A bug, or a thread that would not end."""
+    USAGE = 64
+    """EX_USAGE: the command line is wrong."""
+    DATA = 65
+    """EX_DATAERR: an input file is wrong."""
+    CONFIG = 78
+    """EX_CONFIG: the configuration is wrong; systemd does not restart it."""
 
 
 def prepare_environment() -> None:

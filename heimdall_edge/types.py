@@ -73,6 +73,11 @@ class ClockState:
     """Standard deviation of a stamp, seconds; ``None`` where nobody knows."""
     locked: bool = False
 
+    @property
+    def shares_time_base(self) -> bool:
+        """Whether its stamps compare with another such receiver's to a microsecond or so."""
+        return self.locked and self.source in {ClockSource.GNSS, ClockSource.PTP}
+
 
 # ── samples ───────────────────────────────────────────────────────────────────────────────
 
@@ -300,6 +305,10 @@ class Scene:
     """One an observation, in their order; empty where nothing was measured."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Reason → number of observations that were not used, such as ``absurd_place``."""
+
+    @property
+    def end_utc_ns(self) -> int:
+        return self.start_utc_ns + round(self.duration_s * NS_PER_S)
 
     @property
     def heard(self) -> tuple[Observation, ...]:

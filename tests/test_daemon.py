@@ -14,11 +14,11 @@ import pytest
 
 from heimdall_edge.config import Config
 from heimdall_edge.config_file import parse_config
-from heimdall_edge.daemon import Daemon, ExitCode
+from heimdall_edge.daemon import Daemon
 from heimdall_edge.errors import ConfigError
 from heimdall_edge.locate.model import reference_model_path
 from heimdall_edge.metrics import Metrics
-from heimdall_edge.process import ProcessSignals
+from heimdall_edge.process import ExitCode, ProcessSignals
 from heimdall_edge.publish.base import PublisherState
 from heimdall_edge.publish.outbox import OutboxState
 from heimdall_edge.publish.payload_station import InfoPayload, StatsPayload

@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import least_squares
 
 from heimdall_edge.config import Channel
-from heimdall_edge.geodesy import distance_m
-from heimdall_edge.signal.arrival import SPEED_OF_LIGHT_M_S, arrival_times
+from heimdall_edge.geodesy import SPEED_OF_LIGHT_M_S, distance_m
+from heimdall_edge.signal.arrival import arrival_times
 from heimdall_edge.signal.chain import SignalChain
 from heimdall_edge.sources.kiwi_wav import kiwi_blocks, read_kiwi_wav
 from heimdall_edge.types import Place, ReceiverInfo

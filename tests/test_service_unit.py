@@ -35,7 +35,8 @@ def test_the_exposure_is_low():
 
 
 def test_errors_of_the_operator_are_not_restarted_and_the_stop_is_long_enough():
-    from heimdall_edge.daemon import STOP_WITHIN_S, STUCK_AFTER_S, ExitCode
+    from heimdall_edge.daemon import STOP_WITHIN_S, STUCK_AFTER_S
+    from heimdall_edge.process import ExitCode
 
     text = UNIT.read_text()
     kept = re.search(r"RestartPreventExitStatus=(.*)", text)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import scipy.fft
 
-from heimdall_edge.geodesy import LocalFrame
+from heimdall_edge.geodesy import SPEED_OF_LIGHT_M_S, LocalFrame
 from heimdall_edge.signal.measure import observation_id
 from heimdall_edge.types import (
     ClockSource,
@@ -33,7 +33,6 @@ _RING_M, _INSIDE_M = 8_000.0, 5_000.0
 _LEVEL_AT_1_KM_DBFS, _EXPONENT, _SHADOWING_DB = -40.0, 3.0, 6.0
 _SNIPPET_SNR_DB = 20.0
 _DEVIATION_HZ = 2_000.0
-_SPEED_OF_LIGHT_M_S = 299_792_458.0
 _FRAME = LocalFrame(Place(45.07, 7.69))
 
 
@@ -84,7 +83,7 @@ def heard_by(
             snr_db=level_dbfs - FLOOR_DBFS,
         )
         if speech is not None and i < n_shared:
-            iq = _received(speech, distance_m / _SPEED_OF_LIGHT_M_S, rng)
+            iq = _received(speech, distance_m / SPEED_OF_LIGHT_M_S, rng)
             observation = replace(
                 observation,
                 clock=ClockState(ClockSource.GNSS, 1e-7, locked=True),

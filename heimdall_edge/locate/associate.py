@@ -27,7 +27,7 @@ from typing import TypeVar
 
 from heimdall_edge.locate.listening import NOT_YET, Listener
 from heimdall_edge.locate.matching import Matcher
-from heimdall_edge.locate.scenes import end_utc_ns, scenes_of
+from heimdall_edge.locate.scenes import scenes_of
 from heimdall_edge.types import NS_PER_S, Listening, Observation, Scene
 
 FEED_MEMORY_NS = 60 * NS_PER_S
@@ -314,7 +314,7 @@ class Associator:
         return silent
 
     def _covers(self, line: Observation, scene: Scene) -> bool:
-        start, end = scene.start_utc_ns, end_utc_ns(scene)
+        start, end = scene.start_utc_ns, scene.end_utc_ns
         shared_ns = min(line.end_utc_ns, end) - max(line.start_utc_ns, start)
         return shared_ns >= 0 and shared_ns >= self._min_listened * (end - start)
 

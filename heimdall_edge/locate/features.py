@@ -20,7 +20,7 @@ from types import MappingProxyType
 import numpy as np
 
 from heimdall_edge.errors import BurstError
-from heimdall_edge.geodesy import LocalFrame, distance_m, is_absurd, mean_place
+from heimdall_edge.geodesy import SPEED_OF_LIGHT_M_S, LocalFrame, distance_m, is_absurd, mean_place
 from heimdall_edge.locate.level_columns import (
     FEATURES,
     level_db,
@@ -39,8 +39,6 @@ from heimdall_edge.types import (
     Scene,
     frozen_array,
 )
-
-SPEED_OF_LIGHT_M_PER_US = 299.792458
 
 ABSENT, HEARD, NOT_HEARD = 0.0, 1.0, 2.0
 """The values of ``rx_state``."""
@@ -151,7 +149,7 @@ def with_geodesic_arrivals(inputs: LocatorInputs, mean_enu_km: Float64) -> Locat
     rx_east_m, rx_north_m = frame.to_enu_m(at[:, 0], at[:, 1])
     planar_m = np.hypot(rx_east_m - east_m, rx_north_m - north_m)
     geodesic_m = distance_m(*frame.from_enu_m(east_m, north_m), at[:, 0], at[:, 1])
-    excess_us = (geodesic_m - planar_m) / SPEED_OF_LIGHT_M_PER_US
+    excess_us = (geodesic_m - planar_m) / SPEED_OF_LIGHT_M_S * 1e6
     used = inputs.feeds["toa_w"] > 0
     toa_us = np.where(used, inputs.feeds["toa_us"] - excess_us, 0.0).astype(np.float32)
     feeds = {**inputs.feeds, "toa_us": frozen_array(toa_us)}

@@ -75,7 +75,7 @@ class Listener:
 
         Its limit is the highest that it had in that time, so that no more is claimed than holds.
         """
-        start, end = scene.start_utc_ns, scene.start_utc_ns + round(scene.duration_s * NS_PER_S)
+        start, end = scene.start_utc_ns, scene.end_utc_ns
         if self.receiver is None or any(s < end and e > start for s, e in self._heard):
             return None
         during = [i for i in self._listened if i.start_utc_ns < end and i.end_utc_ns > start]

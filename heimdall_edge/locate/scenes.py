@@ -38,11 +38,6 @@ def scenes_of(
     return scenes
 
 
-def end_utc_ns(scene: Scene) -> int:
-    """When a scene's transmission ended."""
-    return scene.start_utc_ns + round(scene.duration_s * NS_PER_S)
-
-
 def _one_a_receiver(observations: Sequence[Observation]) -> Group:
     """Of each receiver the observation that heard it, or else the longest one."""
     best: dict[tuple[str, str], Observation] = {}

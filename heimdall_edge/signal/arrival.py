@@ -20,21 +20,18 @@ from itertools import combinations, product
 
 import numpy as np
 
-from heimdall_edge.geodesy import distance_m, is_absurd
+from heimdall_edge.geodesy import SPEED_OF_LIGHT_M_S, distance_m, is_absurd
 from heimdall_edge.signal.correlation import pair_delay, tuned
 from heimdall_edge.signal.pairs import CONTRADICTION_SIGMAS, Pair, solve
 from heimdall_edge.signal.spectrum import MIN_BINS, Spectrum, Window
 from heimdall_edge.types import (
     NS_PER_S,
     ArrivalTime,
-    ClockSource,
     Float64,
     IQSnippet,
     Observation,
 )
 
-SPEED_OF_LIGHT_M_S = 299_792_458.0
-_SHARED_CLOCKS = (ClockSource.GNSS, ClockSource.PTP)
 _REACH = 1.5
 """Delays are sought this far beyond what the distance allows: a clock that is wrong then shows as
 an impossible delay, not as a chance peak."""
@@ -90,8 +87,7 @@ def _is_usable(observation: Observation) -> bool:
     clock, snippet = observation.clock, observation.snippet
     return (
         observation.heard
-        and clock.source in _SHARED_CLOCKS
-        and clock.locked
+        and clock.shares_time_base
         and clock.sigma_s is not None
         and 0 <= clock.sigma_s < math.inf
         and not is_absurd(observation.receiver.place)

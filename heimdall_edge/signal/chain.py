@@ -23,16 +23,12 @@ from heimdall_edge.signal.mel import MelProfile
 from heimdall_edge.types import (
     Burst,
     ChannelBlock,
-    ClockSource,
     IQBlock,
     Listening,
     Observation,
     ReceiverInfo,
     SampleCount,
 )
-
-SHARED_TIME_BASE = frozenset({ClockSource.GNSS, ClockSource.PTP})
-"""Clocks by which the stamps of two receivers compare to better than a microsecond or so."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,7 +160,7 @@ class SignalChain:
                     receiver=self._receiver,
                     gain_db=self._gain_db,
                     mel=self._mel_profile,
-                    snippet=burst.clock.source in SHARED_TIME_BASE and burst.clock.locked,
+                    snippet=burst.clock.shares_time_base,
                 )
             except BurstError as error:
                 refused.append(error)

@@ -22,11 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from heimdall_edge.config_simulation import Propagation, Transmitter
-from heimdall_edge.geodesy import LocalFrame, distance_m
+from heimdall_edge.geodesy import SPEED_OF_LIGHT_M_S, LocalFrame, distance_m
 from heimdall_edge.sources.seeds import generator
 from heimdall_edge.types import Float64, Place
 
-SPEED_OF_LIGHT_M_S = 299_792_458.0
 NEAREST_M = 1.0
 """Nearer than this, level does not rise."""
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from heimdall_edge.errors import BurstError
 from heimdall_edge.geodesy import LocalFrame, distance_m
 from heimdall_edge.locate.features import (
-    SPEED_OF_LIGHT_M_PER_US,
     locator_inputs,
     with_geodesic_arrivals,
 )
@@ -151,7 +150,7 @@ def test_feeds_are_read_only_float32_of_one_batch():
 def test_geodesic_arrivals_lie_on_the_plane_of_the_estimate():
     places = ((53.7, 7.3), (45.8, 0.6), (47.2, 8.4))
     mast = (54.5, 14.0)
-    toa = [float(distance_m(*mast, *p)) / SPEED_OF_LIGHT_M_PER_US for p in places]
+    toa = [float(distance_m(*mast, *p)) / 299.792458 for p in places]
     observations = (observation(f"k{i}", at=p) for i, p in enumerate(places))
     arrivals = tuple(ArrivalTime(t, 20.0) for t in toa)
     inputs = locator_inputs(scene(*observations, arrivals=arrivals))
@@ -159,7 +158,7 @@ def test_geodesic_arrivals_lie_on_the_plane_of_the_estimate():
 
     def misfit_us(feeds) -> float:
         off = feeds["rx_enu"][0, :, :2] - at_km
-        zero = feeds["toa_us"][0] - np.hypot(*off.T) * 1e3 / SPEED_OF_LIGHT_M_PER_US
+        zero = feeds["toa_us"][0] - np.hypot(*off.T) * 1e3 / 299.792458
         return float(np.ptp(zero))
 
     corrected = with_geodesic_arrivals(inputs, at_km)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from heimdall_edge.locate.matching import Matcher
-from heimdall_edge.locate.scenes import end_utc_ns, scenes_of
+from heimdall_edge.locate.scenes import scenes_of
 from heimdall_edge.types import NS_PER_S, Observation, Place, ReceiverInfo, Scene
 
 MATCHER = Matcher(tolerance_s=0.25, min_overlap=0.5)
@@ -35,7 +35,7 @@ def test_a_scene_lasts_as_long_as_anybody_heard_it():
     (scene,) = scenes(observed("b", 1.0, 2.0), observed("a", 1.5, 2.0, frequency_hz=1.001e8))
     assert scene.start_utc_ns == NS_PER_S
     assert scene.duration_s == pytest.approx(2.5)
-    assert end_utc_ns(scene) == 3_500_000_000
+    assert scene.end_utc_ns == 3_500_000_000
     assert [o.receiver.receiver_id for o in scene.observations] == ["a", "b"]
     assert scene.frequency_hz == 1.001e8, "of the first receiver that heard it"
 

@@ -17,6 +17,7 @@ import physics
 from bound import arrival_information, level_information
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, QhullError
+from scoring import CHI2_68, CHI2_95
 from simulate_scenes import shadowing_db
 
 from heimdall_edge.config import Channel, Clock, Config, Receiver, Station
@@ -232,9 +233,6 @@ def print_table(model: LocatorModel, n: int, show: Callable[[str], None] = print
                 f"{np.sqrt(((error / bound) ** 2).mean()):>8.3f}"
                 f"{(nees < CHI2_68).mean():>8.3f}{(nees < CHI2_95).mean():>8.3f}{nees.mean():>8.2f}"
             )
-
-
-CHI2_68, CHI2_95 = -2.0 * np.log(1 - np.array([0.68, 0.95]))
 
 
 def _judge(network: Network, model: LocatorModel) -> tuple[float, float, float, float] | None:

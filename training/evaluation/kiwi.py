@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from scoring import CHI2_95
 
 from heimdall_edge.geodesy import LocalFrame
 from heimdall_edge.types import Place
 
 MAST = (50.0155, 9.0108)
-CHI2_95 = -2.0 * np.log(0.05)
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = REPOSITORY / "config" / "examples" / "kiwi-dcf77.toml"
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scoring import CHI2_68, CHI2_95
 from simulate_scenes import Family, SimulatedScene, draw_scene
 
 from heimdall_edge.geodesy import LocalFrame
@@ -15,7 +16,6 @@ from heimdall_edge.locate.model import LocatorModel
 
 Array = NDArray[np.float64]
 
-CHI2_68, CHI2_95 = -2.0 * np.log(1 - np.array([0.68, 0.95]))
 SEED = 20_251_017
 
 HEADER = f"{'family':<10}{'scenes':<26}" + "".join(
