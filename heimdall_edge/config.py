@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from heimdall_edge.config_base import (
-    Decibels,
     Hertz,
     Latitude,
     Longitude,
@@ -21,8 +20,9 @@ from heimdall_edge.config_base import (
     Sha256,
     Table,
 )
-from heimdall_edge.config_simulation import SimulatedReceiver, Simulation
-from heimdall_edge.types import ChannelSpec, ClockSource, SampleFormat
+from heimdall_edge.config_receivers import Receiver
+from heimdall_edge.config_simulation import Simulation
+from heimdall_edge.types import ChannelSpec
 
 BAND_SHARE = 0.98
 """Share of its sample rate in which a receiver's channels must lie: the rest is its own filter."""
@@ -66,6 +66,8 @@ class Channel(Table):
     """Longer ones are cut at whole multiples of this in UTC, so that all receivers cut alike."""
     window_s: Annotated[float, Field(gt=0, le=600)] = 5.0
     """The grid of ``continuous``: windows begin at whole multiples of this in UTC."""
+    priority: Annotated[int, Field(ge=0, le=100)] = 50
+    """Where the processor does not suffice, channels are given up from the lowest on."""
     tdoa_systematic_sigma_us: Annotated[float, Field(gt=0, le=10_000)] = 0.3
     """What no averaging takes off an arrival time: 0.3 in line of sight, 20 for LF ground wave."""
 
@@ -86,108 +88,6 @@ class Channel(Table):
                 f"max_duration_s {self.max_duration_s:g}"
             )
         return self
-
-
-class Clock(Table):
-    """What disciplines a receiver's time stamps, where the source does not say so itself."""
-
-    source: Literal["none", "ntp", "ptp", "gnss"] = "none"
-    """``gnss`` and ``ptp`` share a time base: arrival times are measured between such receivers."""
-    sigma_s: Annotated[float, Field(gt=0, le=3600)] | None = None
-    """Standard deviation of a stamp."""
-
-    @model_validator(mode="after")
-    def _shared_needs_sigma(self) -> Clock:
-        if self.source in {"gnss", "ptp"} and self.sigma_s is None:
-            raise ValueError(f"source {self.source!r} needs sigma_s, such as 1e-7")
-        return self
-
-    @property
-    def clock_source(self) -> ClockSource:
-        return ClockSource(self.source)
-
-
-class Recording(Table):
-    """A file that is played as a receiver."""
-
-    path: Path
-    """``*.sigmf-meta``, KiwiSDR ``*.wav``, or raw samples. Looked for beside this file, then in
-    the folder that ``HEIMDALL_EDGE_DATA`` names, or in the working directory."""
-    format: Literal["auto", "sigmf", "kiwi_wav", "raw"] = "auto"
-    """``auto`` goes by the file's name; anything unknown is ``raw``."""
-    datatype: SampleFormat = "cu8"
-    """Of ``raw``."""
-    start_utc: str | None = None
-    """When the first sample was taken, RFC 3339, where the file does not say; its modification
-    time (KiwiSDR: its name's) when left out."""
-    pace: Literal["real_time", "fast"] = "fast"
-    """As it was received, or as fast as the worker goes; nothing is lost either way."""
-    block_samples: Annotated[int, Field(ge=256, le=4_194_304)] = 65_536
-
-
-class ObservationFile(Table):
-    """Finished observations, one JSON line each, in the published format."""
-
-    path: Path
-    """``-`` is standard input."""
-    pace: Literal["real_time", "fast"] = "fast"
-
-
-class Receiver(Table):
-    """One feed: which kind, where its antenna stands, and how it is set."""
-
-    id: Name
-    kind: Literal["recording", "simulated", "observations"]
-    enabled: bool = True
-    latitude_deg: Latitude | None = None
-    """Where the antenna is; the station's place, or the recording's own, when left out."""
-    longitude_deg: Longitude | None = None
-    altitude_m: Annotated[float, Field(ge=-500, le=9_000)] | None = None
-    """Height of the ground above mean sea level; the station's when left out."""
-    antenna_height_m: Annotated[float, Field(ge=0, le=10_000)] = 10.0
-    """Above the ground."""
-    channels: tuple[Name, ...] | None = None
-    """Names of the channels it watches; all of them when left out."""
-    center_freq_hz: Hertz | None = None
-    """What it is tuned to; a SigMF or KiwiSDR recording knows it."""
-    sample_rate_hz: Hertz | None = None
-    gain_db: Decibels | None = None
-    """Fixed gain; taken off the level, so that levels compare."""
-    agc: bool = False
-    """The gain was automatic: its level says nothing of distance, and is not used."""
-    level_offset_db: Decibels = 0.0
-    """What this receiver is known to read too high."""
-    level_offset_sd_db: Annotated[float, Field(ge=0, le=40)] | None = None
-    """How well: 0–2 just calibrated, 4 this season; nothing is known when left out."""
-    clock: Clock = Clock()
-    recording: Recording | None = None
-    simulated: SimulatedReceiver | None = None
-    observations: ObservationFile | None = None
-
-    @model_validator(mode="after")
-    def _tables_match_kind(self) -> Receiver:
-        problems = []
-        tables = {"recording": self.recording, "observations": self.observations}
-        if self.kind in tables and tables[self.kind] is None:
-            problems.append(f"kind {self.kind!r} needs a table [receivers.{self.kind}]")
-        problems.extend(
-            f"table {other!r} does not go with kind {self.kind!r}"
-            for other in ("recording", "simulated", "observations")
-            if other != self.kind and getattr(self, other) is not None
-        )
-        if self.agc and self.gain_db is not None:
-            problems.append("agc = true does not go with gain_db: expected one of them")
-        if self.kind == "simulated" and not (self.center_freq_hz and self.sample_rate_hz):
-            problems.append("kind 'simulated' needs center_freq_hz and sample_rate_hz")
-        if (self.latitude_deg is None) != (self.longitude_deg is None):
-            problems.append("latitude_deg and longitude_deg go together")
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
-    @property
-    def gives_iq(self) -> bool:
-        return self.kind != "observations"
 
 
 class Locator(Table):

@@ -38,6 +38,21 @@ EXAMPLES: dict[str, Any] = {
     "name": "pmr1",
     "kind": "recording",
     "path": "recording.sigmf-meta",
+    "serial": "00000001",
+    "index": 0,
+    "bandwidth_hz": 1_500_000.0,
+    "device": "driver=rtlsdr,serial=00000001",
+    "antenna": "RX",
+    "host": "sdr.example",
+    "bias_tee": True,
+    "gain_index": 10,
+    "time_limit_password_file": "/etc/heimdall-edge/credentials/kiwi-time-limit",
+    "user": "heimdall-edge alps-1",
+    "band": 0,
+    "full_scale_dbm": -10.0,
+    "set_db": 28.0,
+    "true_db": 27.1,
+    "centers_hz": [145_000_000.0, 446_100_000.0],
     "start_utc": "2026-01-31T12:00:00Z",
     "model_path": "/var/lib/heimdall-edge/model.onnx",
     "model_sha256": "0" * 64,
@@ -83,7 +98,7 @@ def _key(name: str, info: FieldInfo, *, is_shown: bool) -> Iterator[str]:
     if info.description:
         yield from _comment(info.description)
     absent = info.is_required() or info.default is None
-    value = EXAMPLES[name] if absent else info.default
+    value = EXAMPLES[name] if absent else info.get_default(call_default_factory=True)
     mark = "" if is_shown and not absent else "#"
     yield f"{mark}{name} = {toml_value(value)}"
 
@@ -106,6 +121,8 @@ def toml_value(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, int | float) and not isinstance(value, Enum):
         return f"{value:_}" if abs(value) >= 10_000 else repr(value)
+    if isinstance(value, dict):
+        return "{}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(v) for v in value) + "]"
     text = value.as_posix() if isinstance(value, Path) else str(value)

@@ -14,7 +14,8 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from heimdall_edge.config import BAND_SHARE, Channel, Config, Receiver
+from heimdall_edge.config import BAND_SHARE, Channel, Config
+from heimdall_edge.config_receivers import Receiver
 from heimdall_edge.errors import ConfigError
 
 MAX_FILE_BYTES = 4 * 2**20
@@ -160,18 +161,29 @@ def _repeated(table: str, key: str, names: list[str]) -> Iterator[str]:
 
 
 def _out_of_band(where: str, receiver: Receiver, channel: Channel) -> Iterator[str]:
-    if receiver.center_freq_hz is None or receiver.sample_rate_hz is None:
+    half_band_hz = _half_band_hz(receiver)
+    if half_band_hz is None or not receiver.centers_hz:
         return
-    half_band_hz = BAND_SHARE * receiver.sample_rate_hz / 2
-    low_hz, high_hz = receiver.center_freq_hz - half_band_hz, receiver.center_freq_hz + half_band_hz
-    channel_low_hz = channel.frequency_hz - channel.bandwidth_hz / 2
-    channel_high_hz = channel.frequency_hz + channel.bandwidth_hz / 2
-    if channel_low_hz < low_hz or channel_high_hz > high_hz:
+    half_channel_hz = channel.bandwidth_hz / 2
+    reach_hz = half_band_hz - half_channel_hz
+    if all(abs(channel.frequency_hz - center) > reach_hz for center in receiver.centers_hz):
+        bands = " or ".join(
+            f"{center - half_band_hz:.0f}…{center + half_band_hz:.0f} Hz"
+            for center in receiver.centers_hz
+        )
         yield (
-            f"{where}: channel {channel.name!r} ({channel_low_hz:.0f}…{channel_high_hz:.0f} Hz) "
-            f"lies outside its band; expected within {low_hz:.0f}…{high_hz:.0f} Hz "
+            f"{where}: channel {channel.name!r} ({channel.frequency_hz - half_channel_hz:.0f}…"
+            f"{channel.frequency_hz + half_channel_hz:.0f} Hz) "
+            f"lies outside its band; expected within {bands} "
             f"(or list the channels it watches in {where.split(' ')[0]}.channels)"
         )
+
+
+def _half_band_hz(receiver: Receiver) -> float | None:
+    """How far to either side of its centre a receiver hears; ``None`` where only it knows."""
+    if receiver.kiwisdr:
+        return receiver.kiwisdr.half_band_hz
+    return receiver.sample_rate_hz and BAND_SHARE * receiver.sample_rate_hz / 2
 
 
 def _with_paths_from(config: Config, folder: Path) -> Config:

@@ -6,7 +6,7 @@
     ├── ConfigError       the operator: exit 78, not restarted
     ├── ModelError        whoever trained or placed the model: refused, the old one runs on
     ├── SourceError       nobody at once: the receiver is supervised and tried again
-    │   └── SourceDataError   the recording's owner: the file is wrong, trying again won't help
+    │   └── SourceDataError   the file's or setting's owner: wrong, and trying again won't help
     ├── BurstError        nobody: counted by reason, the next burst goes on
     ├── PayloadError      the sender of a message or a line: it is refused, with the field's name
     └── OutboxError       the operator, when it lasts: the disk is full, or read-only
@@ -36,11 +36,18 @@ class ModelError(HeimdallError):
 
 
 class SourceError(HeimdallError):
-    """A receiver cannot be opened or has failed; it is worth trying again."""
+    """A receiver cannot be opened or has failed; it is worth trying again.
+
+    ``pause_s`` is how long to leave it alone at least: a volunteer's server said "come back later".
+    """
+
+    def __init__(self, message: str, *, pause_s: float = 0.0) -> None:
+        self.pause_s = pause_s
+        super().__init__(message)
 
 
 class SourceDataError(SourceError):
-    """A recording is malformed, or says what is not so; trying again will not help."""
+    """A recording is malformed, or a setting can never work; trying again will not help."""
 
 
 class BurstError(HeimdallError):

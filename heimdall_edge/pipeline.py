@@ -21,7 +21,8 @@ import time
 from functools import partial
 
 from heimdall_edge import journal
-from heimdall_edge.config import Channel, Config, Receiver
+from heimdall_edge.config import Channel, Config
+from heimdall_edge.config_receivers import Receiver
 from heimdall_edge.locate.associate import Associator
 from heimdall_edge.locate.features import locator_inputs
 from heimdall_edge.locate.locator import Locator
@@ -35,7 +36,7 @@ from heimdall_edge.receiving import Feed, ReceiverThreads
 from heimdall_edge.signal.arrival import arrival_times
 from heimdall_edge.signal.chain import SignalChain
 from heimdall_edge.signal.mel import MelProfile
-from heimdall_edge.sources import Surroundings, follows_clock, source_of
+from heimdall_edge.sources import Surroundings, source_of
 from heimdall_edge.sources.truth import TruthLog
 from heimdall_edge.types import (
     ArrivalTime,
@@ -194,7 +195,8 @@ class Pipeline:
 
     def _feed(self, receiver: Receiver) -> Feed:
         around = Surroundings(
-            place=place_of(self._config, receiver),
+            info=receiver_info(self._config, receiver),
+            channels=self._config.channels_of(receiver),
             simulation=self._config.simulation,
             start_utc_ns=self._start_utc_ns,
             truth=self._truth,
@@ -205,7 +207,7 @@ class Pipeline:
         return Feed(
             receiver_id=receiver.id,
             make_source=partial(source_of, receiver, around),
-            may_wait=not follows_clock(receiver),
+            may_wait=not receiver.follows_clock,
             build_chain=build if receiver.gives_iq else None,
         )
 
@@ -228,6 +230,17 @@ def place_of(config: Config, receiver: Receiver) -> Place:
     )
 
 
+def receiver_info(config: Config, receiver: Receiver) -> ReceiverInfo:
+    """What each observation of a receiver says of it."""
+    return ReceiverInfo(
+        station=config.station.name,
+        receiver_id=receiver.id,
+        place=place_of(config, receiver),
+        level_offset_db=receiver.level_offset_db,
+        level_offset_sd_db=receiver.level_offset_sd_db,
+    )
+
+
 def wants_mel(config: Config, model: LocatorModel) -> bool:
     """Whether anybody looks at the spectrograms: the model, or who reads the observations."""
     return "mel" in model.input_names or config.mqtt.include_mel
@@ -237,13 +250,7 @@ def chain_of(config: Config, receiver: Receiver, model: LocatorModel) -> SignalC
     """The signal path of one receiver, with the spectrogram that the model wants."""
     mel = model.manifest.mel if wants_mel(config, model) else None
     return SignalChain(
-        receiver=ReceiverInfo(
-            station=config.station.name,
-            receiver_id=receiver.id,
-            place=place_of(config, receiver),
-            level_offset_db=receiver.level_offset_db,
-            level_offset_sd_db=receiver.level_offset_sd_db,
-        ),
+        receiver=receiver_info(config, receiver),
         channels=config.channels_of(receiver),
         gain_db=receiver.gain_db,
         has_level=not receiver.agc,
@@ -262,7 +269,7 @@ def associator_of(config: Config) -> Associator:
         max_span_m=config.locator.max_span_m,
     )
     for receiver in config.receivers:
-        if receiver.enabled and receiver.gives_iq and not follows_clock(receiver):
+        if receiver.enabled and receiver.gives_iq and not receiver.follows_clock:
             channels = [channel.name for channel in config.channels_of(receiver)]
             associator.expect((config.station.name, receiver.id), channels)
     return associator

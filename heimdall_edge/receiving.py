@@ -202,10 +202,11 @@ class ReceiverThreads:
                 if self._closing.is_set():
                     return
         else:
-            for observation in self._source.observations():
-                self._lockstep.reach(self.receiver_id, observation.start_utc_ns)
-                self._metrics.observations.labels(self.receiver_id).inc()
-                self._say(observation)
+            for said in self._source.observations():
+                self._lockstep.reach(self.receiver_id, said.start_utc_ns)
+                if isinstance(said, Observation):
+                    self._metrics.observations.labels(self.receiver_id).inc()
+                self._say(said)
                 if self._closing.is_set():
                     return
 

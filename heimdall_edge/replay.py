@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from heimdall_edge.config import Config, Mqtt, ObservationFile, Receiver
+from heimdall_edge.config import Config, Mqtt
+from heimdall_edge.config_receivers import ObservationFile, Receiver
 from heimdall_edge.daemon import Daemon, Signals
 from heimdall_edge.errors import ConfigError, SourceDataError
 from heimdall_edge.geojson import position_feature

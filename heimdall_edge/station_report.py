@@ -15,8 +15,9 @@ import onnxruntime
 from prometheus_client import Counter
 
 from heimdall_edge import __version__
-from heimdall_edge.config import Config, Receiver
+from heimdall_edge.config import Config
 from heimdall_edge.config_file import config_digest
+from heimdall_edge.config_receivers import Receiver
 from heimdall_edge.locate.model import LocatorModel
 from heimdall_edge.metrics import Metrics
 from heimdall_edge.publish.payload_base import SamplesPayload

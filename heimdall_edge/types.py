@@ -79,6 +79,15 @@ class ClockState:
         return self.locked and self.source in {ClockSource.GNSS, ClockSource.PTP}
 
 
+@dataclass(frozen=True, slots=True)
+class FrequencyError:
+    """By how much a receiver's crystal is fast, as its samples against the host's clock show."""
+
+    ppm: float
+    sigma_ppm: float
+    """Standard deviation, the host clock's own error included."""
+
+
 # ── samples ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -99,11 +108,16 @@ class IQBlock:
     """Samples that USB or the network lost just before this block."""
     dropped_samples: int = 0
     """Samples that we dropped just before this block, for want of CPU."""
+    discarded_samples: int = 0
+    """Samples thrown away on purpose just before this block: a tuner was settling."""
     clock: ClockState = ClockState()
     place: Place | None = None
     """Where the receiver was, if the source knows better than the configuration."""
     gain_db: float | None = None
     """The gain in force, if the source knows better than the configuration."""
+    full_scale_dbm: float | None = None
+    """Level at the antenna of a full-scale tone (0 dBFS) with the gain in force, where known."""
+    frequency_error: FrequencyError | None = None
 
     @property
     def n_samples(self) -> int:
@@ -164,6 +178,8 @@ class ChannelBlock:
     clock: ClockState
     place: Place | None = None
     gain_db: float | None = None
+    full_scale_dbm: float | None = None
+    frequency_error: FrequencyError | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,6 +197,8 @@ class Burst:
     clock: ClockState
     place: Place | None = None
     gain_db: float | None = None
+    full_scale_dbm: float | None = None
+    frequency_error: FrequencyError | None = None
 
     @property
     def duration_s(self) -> float:
@@ -249,6 +267,7 @@ class Observation:
     count: SampleCount = SampleCount()
     clipped_fraction: float = 0.0
     clock: ClockState = ClockState()
+    frequency_error: FrequencyError | None = None
     scene_id: str | None = None
     """Lines that share it belong to one transmission, by the word of who wrote them."""
     mel: Mel | None = None
@@ -273,6 +292,8 @@ class Listening:
     """Channel name → level below which a transmission stays unheard: floor + opening threshold;
     infinite where the gain is automatic, and silence therefore says nothing."""
     gain_db: float | None = None
+    full_scale_dbm: float | None = None
+    """Added to ``limit_dbfs``, it gives the limit in dBm, where that is known."""
 
 
 # ── what they say together ────────────────────────────────────────────────────────────────
@@ -419,3 +440,6 @@ class ReceiverStatus:
     noise_floor_dbfs: Mapping[str, float] = field(default_factory=dict)
     clock: ClockState = ClockState()
     place: Place | None = None
+    frequency_error: FrequencyError | None = None
+    device: str | None = None
+    """What was opened, in words: ``R820T, serial 00000001, gain 28.0 dB``."""

@@ -60,6 +60,7 @@ class ScriptedSource:
     """Gives what the test puts into its queue; an exception in it is raised, None is the end."""
 
     progress = 0.0
+    device = None
 
     def __init__(self, *, may_wait: bool = False, on_open: Exception | None = None) -> None:
         self.may_wait = may_wait

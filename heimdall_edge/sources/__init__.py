@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from heimdall_edge.config import Receiver
-from heimdall_edge.config_simulation import SimulatedReceiver, Simulation
+from heimdall_edge.config import Channel
+from heimdall_edge.config_receivers import Receiver
+from heimdall_edge.config_simulation import Simulation
 from heimdall_edge.errors import PayloadError
 from heimdall_edge.sources.base import IQSource, ObservationSource
 from heimdall_edge.sources.observations import ObservationFileSource
 from heimdall_edge.sources.recording import RecordingSource
 from heimdall_edge.sources.simulated import SimulatedSource
 from heimdall_edge.sources.truth import TruthLog
-from heimdall_edge.types import Observation, Place
+from heimdall_edge.types import Observation, ReceiverInfo
 
 Source = IQSource | ObservationSource
 
@@ -22,7 +23,10 @@ Source = IQSource | ObservationSource
 class Surroundings:
     """What a source may need beside its own configuration."""
 
-    place: Place
+    info: ReceiverInfo
+    """Who hears; travels with each observation."""
+    channels: tuple[Channel, ...]
+    """What it watches."""
     simulation: Simulation
     start_utc_ns: int
     """When the simulation began: the same for all receivers."""
@@ -39,12 +43,6 @@ def source_of(receiver: Receiver, around: Surroundings) -> Source:
     return SOURCES[receiver.kind](receiver, around)
 
 
-def follows_clock(receiver: Receiver) -> bool:
-    """Whether its samples come whether or not somebody takes them: a radio, not a file."""
-    table = receiver.simulated or SimulatedReceiver()
-    return receiver.kind == "simulated" and table.pace == "real_time"
-
-
 def _recording(receiver: Receiver, _around: Surroundings) -> Source:
     return RecordingSource.from_config(receiver)
 
@@ -52,7 +50,7 @@ def _recording(receiver: Receiver, _around: Surroundings) -> Source:
 def _simulated(receiver: Receiver, around: Surroundings) -> Source:
     return SimulatedSource(
         receiver=receiver,
-        place=around.place,
+        place=around.info.place,
         simulation=around.simulation,
         start_utc_ns=around.start_utc_ns,
         truth=around.truth,

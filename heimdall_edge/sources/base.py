@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
-from heimdall_edge.types import IQBlock, Observation
+from heimdall_edge.types import IQBlock, Listening, Observation
 
 CLOSE_TIMEOUT_S = 1.0
 """The longest that an iterator may go on after ``close()``."""
@@ -27,7 +27,8 @@ class IQSource(Protocol):
     """A receiver that gives IQ samples.
 
     Blocks come in time order; a block's ``sample_start`` is the previous block's, plus its
-    samples, plus what was lost between them: the consumer never has to guess a gap.
+    samples, plus what was lost, dropped or discarded between them: the consumer never has to guess
+    a gap.
     """
 
     @property
@@ -38,6 +39,11 @@ class IQSource(Protocol):
     @property
     def progress(self) -> float:
         """Share of its data that was given, 0…1; 0 where there is no end."""
+        ...
+
+    @property
+    def device(self) -> str | None:
+        """What was opened, in words, with the gain and rate in force; ``None`` for a file."""
         ...
 
     def open(self) -> None:
@@ -71,8 +77,13 @@ class ObservationSource(Protocol):
     @property
     def progress(self) -> float: ...
 
+    @property
+    def device(self) -> str | None: ...
+
     def open(self) -> None: ...
 
-    def observations(self) -> Iterator[Observation]: ...
+    def observations(self) -> Iterator[Observation | Listening]:
+        """Give what was heard, and that it listened, until the end or until ``close()``."""
+        ...
 
     def close(self) -> None: ...

@@ -22,7 +22,7 @@ from typing import Literal
 
 from heimdall_edge.errors import PayloadError, SourceDataError, SourceError
 from heimdall_edge.sources.pace import in_real_time
-from heimdall_edge.types import Observation
+from heimdall_edge.types import Listening, Observation
 
 STANDARD_INPUT = Path("-")
 STANDARD_INPUT_DESCRIPTOR = 0
@@ -93,6 +93,10 @@ class ObservationFileSource:
     def progress(self) -> float:
         return min(1.0, self._given_bytes / self._n_bytes) if self._n_bytes else 0.0
 
+    @property
+    def device(self) -> str | None:
+        return None
+
     def open(self) -> None:
         if self._closed.is_set():
             raise SourceError(f"{self._path}: observations were closed")
@@ -104,7 +108,7 @@ class ObservationFileSource:
                 raise SourceDataError(f"{self._path}: {reason}; expected a file") from error
         self._is_open = True
 
-    def observations(self) -> Iterator[Observation]:
+    def observations(self) -> Iterator[Observation | Listening]:
         if not self._is_open:
             raise SourceError(f"{self._path}: observations are not open")
         if self._pace == "fast":

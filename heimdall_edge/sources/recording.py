@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from heimdall_edge import journal
-from heimdall_edge.config import Receiver
+from heimdall_edge.config_receivers import Receiver
 from heimdall_edge.errors import ConfigError, SourceError
 from heimdall_edge.sources.kiwi_wav import kiwi_blocks, read_kiwi_wav
 from heimdall_edge.sources.pace import in_real_time
@@ -121,6 +121,10 @@ class RecordingSource:
     @property
     def progress(self) -> float:
         return self._n_given / self._n_samples if self._n_samples else 0.0
+
+    @property
+    def device(self) -> str | None:
+        return None
 
     def open(self) -> None:
         """Read what the file says of itself, and check it; a SHA-512 takes as long as the disk."""

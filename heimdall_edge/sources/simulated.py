@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from heimdall_edge.config import Receiver
+from heimdall_edge.config_receivers import Receiver
 from heimdall_edge.config_simulation import SimulatedReceiver, Simulation
 from heimdall_edge.errors import SourceError
 from heimdall_edge.geodesy import LocalFrame, mean_place
@@ -107,6 +107,10 @@ class SimulatedSource:
     @property
     def progress(self) -> float:
         return 0.0 if math.isinf(self._end) else min(1.0, self._given / max(1, self._end))
+
+    @property
+    def device(self) -> str | None:
+        return None
 
     def open(self) -> None:
         if self._closed.is_set():

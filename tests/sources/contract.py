@@ -34,6 +34,11 @@ def items_of(source: IQSource | ObservationSource) -> Iterator[IQBlock | Observa
     return source.blocks() if isinstance(source, IQSource) else source.observations()
 
 
+def missing_before(block: IQBlock) -> int:
+    """Samples that are not there, just before a block."""
+    return block.lost_samples + block.dropped_samples + block.discarded_samples
+
+
 class Reader:
     """A thread that reads a source to its end."""
 
@@ -123,9 +128,9 @@ class IQSourceContract(_LifeContract):
 
     def test_no_gap_is_hidden(self, blocks):
         first = blocks[0]
-        assert first.sample_start == first.lost_samples + first.dropped_samples
+        assert first.sample_start == missing_before(first)
         for before, block in pairwise(blocks):
-            missing = block.lost_samples + block.dropped_samples
+            missing = missing_before(block)
             assert missing >= 0
             assert block.sample_start == before.sample_start + before.n_samples + missing
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heimdall_edge.config import Receiver
+from heimdall_edge.config_receivers import Receiver
 from heimdall_edge.errors import ConfigError, SourceDataError, SourceError
 from heimdall_edge.sources.recording import RecordingSource, format_of
 from heimdall_edge.types import ClockSource, ClockState, Place

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heimdall_edge.config import Clock, Receiver
 from heimdall_edge.config_file import load_config
+from heimdall_edge.config_receivers import Clock, Receiver
 from heimdall_edge.config_simulation import (
     Propagation,
     SimulatedReceiver,

@@ -20,7 +20,8 @@ from scipy.spatial import Delaunay, QhullError
 from scoring import CHI2_68, CHI2_95
 from simulate_scenes import shadowing_db
 
-from heimdall_edge.config import Channel, Clock, Config, Receiver, Station
+from heimdall_edge.config import Channel, Config, Station
+from heimdall_edge.config_receivers import Clock, Receiver
 from heimdall_edge.config_simulation import (
     Propagation,
     SimulatedReceiver,
