@@ -29,6 +29,7 @@ from heimdall_edge.pipeline import Pipeline
 from heimdall_edge.process import ExitCode
 from heimdall_edge.publish.base import Publisher
 from heimdall_edge.station_report import station_info, station_stats
+from heimdall_edge.status_line import status_line
 from heimdall_edge.systemd import ServiceNotifier, watchdog_interval_s
 
 log = journal.logger("daemon")
@@ -83,6 +84,7 @@ class Daemon:
         self._began_utc_ns = time.time_ns()
         self._notifier = ServiceNotifier()
         self._problems: list[str] = []
+        self._shown_status = ""
         self._failed = threading.Event()
         self.metrics = Metrics()
         self.metrics.build.info({"version": __version__})
@@ -180,6 +182,7 @@ class Daemon:
     def _turn(self) -> None:
         now_s = time.monotonic()
         self._on_turn(self._pipeline)
+        self._pipeline.look()
         self._watch_publisher()
         if self._watchdog_s and now_s >= self._next_watchdog_s:
             self._next_watchdog_s = now_s + self._watchdog_s
@@ -188,9 +191,17 @@ class Daemon:
                 log.error("stuck", parts=", ".join(stuck))
             else:
                 self._notifier.alive()
+        self._show_status()
         if now_s >= self._next_stats_s:
             self._next_stats_s = now_s + self._config.mqtt.stats_interval_s
             self._report()
+
+    def _show_status(self) -> None:
+        """Keep the line that ``systemctl status`` shows."""
+        line = self._status_line()
+        if line != self._shown_status:
+            self._shown_status = line
+            self._notifier.status(line)
 
     def _report(self) -> None:
         """What goes out every minute: stats, each receiver's state, the status line."""
@@ -206,7 +217,6 @@ class Daemon:
                 started_monotonic_s=self._began_monotonic_s,
             )
         )
-        self._notifier.status(self._status_line())
 
     def _watch_publisher(self) -> None:
         """Copy the publisher's state into the gauges."""
@@ -230,13 +240,7 @@ class Daemon:
         )
 
     def _status_line(self) -> str:
-        running = sum(s.state == "running" for s in self._pipeline.statuses())
-        identity = self._model.identity
-        problems = "".join(f"; {problem}" for problem in self._problems)
-        return (
-            f"{running} of {len(self._pipeline.receivers)} receivers running, "
-            f"model {identity.name} {identity.version}{problems}"
-        )
+        return status_line(self._pipeline.statuses(), self._model.identity, self._problems)
 
     def _in_short(self) -> dict[str, object]:
         return {

@@ -4,6 +4,7 @@
 
     reader ── offer() ─▶ ┌───────────────┐ ──▶ for item in fifo   worker
       radio: never waits │ █ █ █ █ · · · │     ends when closed, and drained
+      (once full, it takes nothing until it is half empty: one long gap, not many short ones)
     reader ── put() ───▶ └───────────────┘
       file: waits for room, until close()
 """
@@ -24,13 +25,19 @@ class Fifo(Generic[T]):
     def __init__(self, *, max_items: int) -> None:
         self._items: deque[T] = deque()
         self._max_items = max_items
+        self._is_refusing = False
         self._closed = False
         self._changed = threading.Condition()
 
     def offer(self, item: T) -> bool:
-        """Put an item in if there is room, at once; False if there is none, or it is closed."""
+        """Put an item in if there is room, at once; False if there is none, or it is closed.
+
+        After a refusal there is room again only once half of the items are gone.
+        """
         with self._changed:
-            if self._closed or len(self._items) >= self._max_items:
+            limit = self._max_items // 2 + 1 if self._is_refusing else self._max_items
+            self._is_refusing = len(self._items) >= limit
+            if self._closed or self._is_refusing:
                 return False
             self._items.append(item)
             self._changed.notify_all()

@@ -75,6 +75,12 @@ class Metrics:
         self.samples_lost = counter("samples_lost_total", "Samples that USB or the network lost.", "receiver")
         self.samples_dropped = counter("samples_dropped_total", "Samples that we dropped, for want of CPU.", "receiver")
         self.samples_clipped = counter("samples_clipped_total", "Samples at the converter's limit.", "receiver")
+        self.samples_discarded = counter("samples_discarded_total", "Samples thrown away while a tuner settled.", "receiver")
+        self.frequency_error = gauge("frequency_error_ppm", "Estimated error of the receiver's crystal.", "receiver")
+        self.frequency_error_sigma = gauge("frequency_error_sigma_ppm", "Standard deviation of that estimate.", "receiver")
+        self.clock_sigma = gauge("clock_sigma_seconds", "Standard deviation of the receiver's time stamps.", "receiver")
+        self.clock_locked = gauge("clock_locked", "1 while the receiver's clock is disciplined.", "receiver")
+        self.given_up = gauge("given_up_steps", "Steps of work given up for want of CPU: mel first, then channels by priority.", "receiver")
         self.receiver_state = gauge("receiver_state", "1 for the state that the receiver is in.", "receiver", "state")
         self.receiver_failures = counter("receiver_failures_total", "Times that a receiver failed or could not be opened.", "receiver")
         self.fifo_blocks = gauge("fifo_blocks", "Blocks that wait for the worker.", "receiver")
@@ -106,10 +112,17 @@ class Metrics:
         # fmt: on
 
     def receiver_is(self, status: ReceiverStatus) -> None:
-        """Set the state series of one receiver: 1 for its state, 0 for the others."""
+        """Set the series of one receiver's state: 1 for the one it is in, and how its clock is."""
         for state in ReceiverState:
             is_in = 1.0 if state is status.state else 0.0
             self.receiver_state.labels(status.receiver_id, state.value).set(is_in)
+        self.clock_locked.labels(status.receiver_id).set(status.clock.locked)
+        if status.clock.sigma_s is not None:
+            self.clock_sigma.labels(status.receiver_id).set(status.clock.sigma_s)
+        if status.frequency_error:
+            self.frequency_error.labels(status.receiver_id).set(status.frequency_error.ppm)
+            sigma_ppm = status.frequency_error.sigma_ppm
+            self.frequency_error_sigma.labels(status.receiver_id).set(sigma_ppm)
 
     def follow(self, counter: Counter, counts: Mapping[str, int]) -> None:
         """Bring a counter of one label up to counts that somebody else keeps."""
@@ -118,12 +131,13 @@ class Metrics:
             counter.labels(label).inc(max(0, count - self._followed.get(key, 0)))
             self._followed[key] = count
 
-    def count_samples(self, receiver_id: str, count: SampleCount) -> None:
+    def count_samples(self, receiver_id: str, count: SampleCount, *, discarded: int = 0) -> None:
         """Add what became of one block's samples."""
         self.samples_received.labels(receiver_id).inc(count.received)
         self.samples_lost.labels(receiver_id).inc(count.lost)
         self.samples_dropped.labels(receiver_id).inc(count.dropped)
         self.samples_clipped.labels(receiver_id).inc(count.clipped)
+        self.samples_discarded.labels(receiver_id).inc(discarded)
 
 
 def metrics_document() -> str:

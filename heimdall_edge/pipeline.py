@@ -15,44 +15,42 @@ waits. A reload builds new chains and a new locator, and puts them in between tw
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from functools import partial
 
 from heimdall_edge import journal
-from heimdall_edge.config import Channel, Config
+from heimdall_edge.assembly import (
+    associator_of,
+    locator_of,
+    receiver_info,
+    wants_mel,
+    work_of,
+)
+from heimdall_edge.config import Config
 from heimdall_edge.config_receivers import Receiver
-from heimdall_edge.locate.associate import Associator
-from heimdall_edge.locate.features import locator_inputs
-from heimdall_edge.locate.locator import Locator
+from heimdall_edge.feed import Feed
 from heimdall_edge.locate.model import LocatorModel
 from heimdall_edge.locating import FeedTime, LocatorThread
 from heimdall_edge.lockstep import Lockstep
 from heimdall_edge.metrics import Metrics
 from heimdall_edge.publish.base import Publisher
 from heimdall_edge.publish.wire_observation import parse_observation
-from heimdall_edge.receiving import Feed, ReceiverThreads
-from heimdall_edge.signal.arrival import arrival_times
-from heimdall_edge.signal.chain import SignalChain
-from heimdall_edge.signal.mel import MelProfile
+from heimdall_edge.receiving import ReceiverThreads
 from heimdall_edge.sources import Surroundings, source_of
 from heimdall_edge.sources.truth import TruthLog
 from heimdall_edge.types import (
-    ArrivalTime,
-    Place,
-    ReceiverInfo,
     ReceiverState,
     ReceiverStatus,
-    Scene,
 )
 
 log = journal.logger("pipeline")
 
+ON_THIS_HOST = {"rtlsdr", "soapy"}
+LOCAL_PAUSE_S, REMOTE_PAUSE_S = 10.0, 60.0
+"""The longest pause before a receiver is tried again: looking for a dongle costs nothing."""
 LOCKSTEP_S = 10.0
 """How far a file may run ahead of the slowest one."""
-DEFAULT_SYSTEMATIC_SIGMA_US = Channel.model_fields["tdoa_systematic_sigma_us"].default
-"""For a channel that only other stations listen to."""
 
 
 class Pipeline:
@@ -139,14 +137,14 @@ class Pipeline:
         """
         by_id = {receiver.id: receiver for receiver in config.receivers}
         locator = locator_of(config, model, fallback=self._reference)
-        chains = [
-            (threads, threads.prepare(chain_of(config, by_id[threads.receiver_id], model)))
+        works = [
+            (threads, threads.prepare(work_of(config, by_id[threads.receiver_id], model)))
             for threads in self.receivers
             if by_id[threads.receiver_id].gives_iq
             and self._differs(config, by_id[threads.receiver_id], model)
         ]
-        for threads, chain in chains:
-            threads.switch_to(chain)
+        for threads, work in works:
+            threads.switch_to(work)
         self.locating.swap(locator)
         self._config, self._model = config, model
 
@@ -183,6 +181,11 @@ class Pipeline:
     def statuses(self) -> list[ReceiverStatus]:
         return [receiver.status() for receiver in self.receivers]
 
+    def look(self) -> None:
+        """Notice receivers that fell silent; call it a few times a second."""
+        for receiver in self.receivers:
+            receiver.look()
+
     def stuck(self, *, limit_s: float) -> list[str]:
         """Which parts do not go on, though they should: what keeps a watchdog unfed."""
         now_s = time.monotonic()
@@ -203,99 +206,18 @@ class Pipeline:
             parse=parse_observation,
             on_refused=partial(self._line_refused, receiver.id),
         )
-        build = partial(chain_of, self._config, receiver, self._model)
+        build = partial(work_of, self._config, receiver, self._model)
         return Feed(
             receiver_id=receiver.id,
             make_source=partial(source_of, receiver, around),
             may_wait=not receiver.follows_clock,
-            build_chain=build if receiver.gives_iq else None,
+            build_work=build if receiver.gives_iq else None,
+            longest_pause_s=LOCAL_PAUSE_S if receiver.kind in ON_THIS_HOST else REMOTE_PAUSE_S,
         )
 
     def _line_refused(self, receiver_id: str, line_number: int, error: Exception) -> None:
         self._metrics.observations_refused.labels("malformed").inc()
         log.warning("line_refused", receiver=receiver_id, line=line_number, reason=str(error))
-
-
-def place_of(config: Config, receiver: Receiver) -> Place:
-    """Where a receiver is: its own place, else the station's; NaN where neither says."""
-    own = receiver.latitude_deg is not None
-    latitude_deg = receiver.latitude_deg if own else config.station.latitude_deg
-    longitude_deg = receiver.longitude_deg if own else config.station.longitude_deg
-    altitude_m = receiver.altitude_m
-    return Place(
-        latitude_deg=math.nan if latitude_deg is None else latitude_deg,
-        longitude_deg=math.nan if longitude_deg is None else longitude_deg,
-        altitude_m=config.station.altitude_m if altitude_m is None else altitude_m,
-        antenna_height_m=receiver.antenna_height_m,
-    )
-
-
-def receiver_info(config: Config, receiver: Receiver) -> ReceiverInfo:
-    """What each observation of a receiver says of it."""
-    return ReceiverInfo(
-        station=config.station.name,
-        receiver_id=receiver.id,
-        place=place_of(config, receiver),
-        level_offset_db=receiver.level_offset_db,
-        level_offset_sd_db=receiver.level_offset_sd_db,
-    )
-
-
-def wants_mel(config: Config, model: LocatorModel) -> bool:
-    """Whether anybody looks at the spectrograms: the model, or who reads the observations."""
-    return "mel" in model.input_names or config.mqtt.include_mel
-
-
-def chain_of(config: Config, receiver: Receiver, model: LocatorModel) -> SignalChain:
-    """The signal path of one receiver, with the spectrogram that the model wants."""
-    mel = model.manifest.mel if wants_mel(config, model) else None
-    return SignalChain(
-        receiver=receiver_info(config, receiver),
-        channels=config.channels_of(receiver),
-        gain_db=receiver.gain_db,
-        has_level=not receiver.agc,
-        mel_profile=None if mel is None else MelProfile.from_manifest(mel),
-    )
-
-
-def associator_of(config: Config) -> Associator:
-    """What brings observations together; it lives as long as the pipeline.
-
-    A file is waited for from the start; a radio only once it has said that it listens.
-    """
-    associator = Associator(
-        wait_s=config.locator.wait_s,
-        tolerance_s=config.locator.match_tolerance_s,
-        max_span_m=config.locator.max_span_m,
-    )
-    for receiver in config.receivers:
-        if receiver.enabled and receiver.gives_iq and not receiver.follows_clock:
-            channels = [channel.name for channel in config.channels_of(receiver)]
-            associator.expect((config.station.name, receiver.id), channels)
-    return associator
-
-
-def locator_of(config: Config, model: LocatorModel, *, fallback: LocatorModel) -> Locator:
-    """The locator for one model; arrival times only where the configuration wants them."""
-    sigmas_us = {c.name: c.tdoa_systematic_sigma_us for c in config.channels}
-
-    def arrival(scene: Scene) -> tuple[ArrivalTime | None, ...]:
-        sigma_us = sigmas_us.get(scene.channel, DEFAULT_SYSTEMATIC_SIGMA_US)
-        return arrival_times(scene.observations, systematic_sigma_us=sigma_us)
-
-    return Locator(
-        station=config.station.name,
-        model=model,
-        inputs_of=partial(locator_inputs, mel_shape=model.mel_shape),
-        arrival=arrival if config.locator.tdoa else None,
-        min_receivers=config.locator.min_receivers,
-        service_radius_m=config.locator.service_radius_m,
-        systematic_sigma_m=config.locator.systematic_sigma_m,
-        max_ood=config.locator.max_ood,
-        monotonic=time.monotonic,
-        fallback=None if fallback.identity == model.identity else fallback,
-        on_problem=lambda error: log.warning("scene_problem", reason=str(error)),
-    )
 
 
 def _join(threads: list[threading.Thread], deadline_monotonic_s: float) -> None:

@@ -443,3 +443,5 @@ class ReceiverStatus:
     frequency_error: FrequencyError | None = None
     device: str | None = None
     """What was opened, in words: ``R820T, serial 00000001, gain 28.0 dB``."""
+    given_up: tuple[str, ...] = ()
+    """What is not worked on for want of CPU, in the order it was given up."""

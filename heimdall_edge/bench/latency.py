@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from heimdall_edge.assembly import associator_of, locator_of
 from heimdall_edge.bench.broker import LocalBroker
 from heimdall_edge.bench.scenes import DURATION_S, LIMIT_DBFS, STATION, at, heard_by, ring
 from heimdall_edge.bench.table import Table
@@ -30,7 +31,6 @@ from heimdall_edge.errors import HeimdallError
 from heimdall_edge.locate.model import LocatorModel, reference_model_path
 from heimdall_edge.locating import FeedTime, LocatorThread, Word
 from heimdall_edge.metrics import Metrics
-from heimdall_edge.pipeline import associator_of, locator_of
 from heimdall_edge.publish.broker import Broker
 from heimdall_edge.publish.delivery import Puback
 from heimdall_edge.publish.mqtt import MqttPublisher

@@ -49,6 +49,8 @@ class ReceiverPayload(Wire):
     noise_floor_dbfs: dict[str, float] = Field(default_factory=dict)
     """Channel → tracked floor."""
     clock: ClockPayload
+    given_up: list[Text] = Field(default_factory=list)
+    """What is not worked on for want of CPU, in the order it was given up."""
     latitude: float | None = None
     longitude: float | None = None
     outbox: OutboxPayload | None = None

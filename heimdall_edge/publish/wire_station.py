@@ -44,6 +44,7 @@ def receiver_payload(
             if math.isfinite(floor)
         },
         clock=clock_payload(status.clock),
+        given_up=list(status.given_up),
         latitude=finite(place.latitude_deg) if place else None,
         longitude=finite(place.longitude_deg) if place else None,
         outbox=outbox,
