@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from heimdall_edge.config import Channel
 from heimdall_edge.config_receivers import Receiver
 from heimdall_edge.config_simulation import Simulation
 from heimdall_edge.errors import PayloadError
 from heimdall_edge.sources.base import IQSource, ObservationSource
+from heimdall_edge.sources.host_time import HostTime, SystemTime
 from heimdall_edge.sources.observations import ObservationFileSource
 from heimdall_edge.sources.recording import RecordingSource
 from heimdall_edge.sources.simulated import SimulatedSource
@@ -36,6 +37,8 @@ class Surroundings:
     """Reads a line of the published format."""
     on_refused: Callable[[int, PayloadError], object]
     """Told of each line that is not of that format."""
+    host: HostTime = field(default_factory=SystemTime)
+    """The host's clocks; one for all receivers."""
 
 
 def source_of(receiver: Receiver, around: Surroundings) -> Source:
