@@ -23,6 +23,7 @@ from heimdall_edge.locate.associate import Associator
 from heimdall_edge.locate.locator import Locator
 from heimdall_edge.metrics import Metrics
 from heimdall_edge.publish.base import Publisher
+from heimdall_edge.sources.utc_offset import UtcOffset
 from heimdall_edge.types import NS_PER_S, Fix, Listening, Observation, Scene
 
 log = journal.logger("locator")
@@ -70,6 +71,10 @@ class SceneTime:
         """A file came to its end; the others do not wait for it."""
         self._files.pop(feed_id, None)
 
+    def clock_was_set(self) -> None:
+        """The radios' instants lie on another scale from now on."""
+        self._newest_utc_ns = None
+
     def now_utc_ns(self) -> int | None:
         """``None`` while that cannot be said yet."""
         if self._newest_utc_ns is None:
@@ -96,6 +101,7 @@ class LocatorThread:
         metrics: Metrics,
         feeds: list[FeedTime],
         monotonic: Callable[[], float] = time.monotonic,
+        utc_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.inbox: Fifo[Word] = Fifo(max_items=INBOX_ITEMS)
         self._station = station
@@ -105,6 +111,12 @@ class LocatorThread:
         self._metrics = metrics
         self._monotonic = monotonic
         self._time = SceneTime(feeds, monotonic=monotonic)
+        has_radios = any(feed.follows_clock for feed in feeds)
+        self._offset = (
+            UtcOffset(utc_ns=utc_ns, monotonic_ns=lambda: round(monotonic() * NS_PER_S))
+            if has_radios
+            else None
+        )
         self.progress_monotonic_s = monotonic()
         self.thread = threading.Thread(target=self._run, name="locate")
 
@@ -115,6 +127,7 @@ class LocatorThread:
     def _run(self) -> None:
         while not self.inbox.is_drained:
             word = self.inbox.get(timeout_s=TURN_S)
+            self._watch_the_clock()
             if word is not None:
                 self._take(word)
             now_utc_ns = self._time.now_utc_ns()
@@ -123,6 +136,19 @@ class LocatorThread:
             self._metrics.open_scenes.set(self._associator.open_scenes)
             self.progress_monotonic_s = self._monotonic()
         self._locate_all(self._associator.flush())
+
+    def _watch_the_clock(self) -> None:
+        """Where the host's clock was stepped, end what is open: its rest has other instants."""
+        if self._offset is None:
+            return
+        n_steps = self._offset.n_steps
+        self._offset.read_ns()
+        if self._offset.n_steps != n_steps:
+            step_s = self._offset.last_step_ns / NS_PER_S
+            log.warning("clock_stepped", step_s=step_s)
+            self._metrics.clock_steps.inc()
+            self._time.clock_was_set()
+            self._locate_all(self._associator.clock_was_set())
 
     def _take(self, word: Word) -> None:
         said = word.said

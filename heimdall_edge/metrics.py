@@ -82,6 +82,7 @@ class Metrics:
         self.clock_locked = gauge("clock_locked", "1 while the receiver's clock is disciplined.", "receiver")
         self.given_up = gauge("given_up_steps", "Steps of work given up for want of CPU: mel first, then channels by priority.", "receiver")
         self.receiver_state = gauge("receiver_state", "1 for the state that the receiver is in.", "receiver", "state")
+        self.clock_steps = counter("clock_steps_total", "Times that the host's clock was stepped by 0.25 s or more.")
         self.receiver_failures = counter("receiver_failures_total", "Times that a receiver failed or could not be opened.", "receiver")
         self.fifo_blocks = gauge("fifo_blocks", "Blocks that wait for the worker.", "receiver")
         self.noise_floor = gauge("noise_floor_dbfs", "Tracked noise floor in the channel.", "receiver", "channel")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +62,13 @@ class TestSceneTime:
         assert time.now_utc_ns() == 10 * NS_PER_S
         time.ended("a")
         assert time.now_utc_ns() == 10 * NS_PER_S
+
+
+def wait_until(holds: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    end_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end_s, "it did not come about"
+        time.sleep(0.005)
 
 
 def receiver(name: str) -> ReceiverInfo:
@@ -200,3 +209,35 @@ def test_a_swapped_locator_answers_the_next_scene(metrics):
     thread.thread.start()
     thread.thread.join(10)
     assert publisher.fixes[0].reason == "model_error"
+
+
+def test_a_clock_that_is_set_back_ends_what_is_open_and_scenes_gather_again(metrics):
+    publisher, clock = FakePublisher(), {"utc_s": 5000.0}
+    thread = LocatorThread(
+        station="s",
+        associator=Associator(wait_s=60.0),
+        locator=FakeLocator(),  # type: ignore[arg-type]
+        publisher=publisher,  # type: ignore[arg-type]
+        metrics=metrics,
+        feeds=[FeedTime("r1", True), FeedTime("r2", True)],
+        monotonic=lambda: 7.0,
+        utc_ns=lambda: round(clock["utc_s"] * NS_PER_S),
+    )
+
+    def take(name: str, start_s: float) -> None:
+        n_before = len(publisher.observations)
+        thread.inbox.offer(Word(name, heard(name, start_s)))
+        wait_until(lambda: len(publisher.observations) > n_before)
+
+    thread.thread.start()
+    take("r1", 4000.0)
+    assert publisher.fixes == []
+    clock["utc_s"] -= 3600.0
+    wait_until(lambda: len(publisher.fixes) == 1)
+    take("r1", 400.0)
+    take("r2", 400.1)
+    thread.inbox.close()
+    thread.thread.join(10)
+    scenes = [[o.receiver.receiver_id for o in fix.scene.heard] for fix in publisher.fixes]
+    assert scenes == [["r1"], ["r1", "r2"]]
+    assert metrics.registry.get_sample_value("heimdall_edge_clock_steps_total") == 1.0

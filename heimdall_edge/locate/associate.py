@@ -79,6 +79,13 @@ class _Channel:
     closed_until_utc_ns: int = NOT_YET
     """The latest end of any that ever closed."""
 
+    def forget_times(self) -> None:
+        self.silent_lines.clear()
+        self.closed.clear()
+        self.closed_until_utc_ns = NOT_YET
+        for listener in self.listeners.values():
+            listener.forget_times()
+
     def remember(self, closed: _Cluster) -> None:
         closed.forget_payloads()
         self.closed.append(closed)
@@ -252,6 +259,14 @@ class Associator:
     def flush(self) -> list[Scene]:
         """Give all that is open: nothing more will come."""
         return self._close(list(self._open))
+
+    def clock_was_set(self) -> list[Scene]:
+        """Give all that is open, and forget all instants: those to come lie on another scale."""
+        scenes = self.flush()
+        self._reached_utc_ns.clear()
+        for channel in self._channels.values():
+            channel.forget_times()
+        return scenes
 
     def _is_complete(self, cluster: _Cluster, now_utc_ns: int) -> bool:
         """Whether nobody who is known on the channel can add to it."""

@@ -70,6 +70,12 @@ class Listener:
         if observation.heard:
             self._heard.append((observation.start_utc_ns, observation.end_utc_ns))
 
+    def forget_times(self) -> None:
+        """The clock was set: what was listened to and heard before cannot be compared any more."""
+        self.decided_utc_ns = self.spoke_utc_ns = NOT_YET
+        self._listened.clear()
+        self._heard.clear()
+
     def silence(self, scene: Scene, *, min_share: float) -> Observation | None:
         """That it listened through a scene and heard nothing; ``None`` where nobody can say that.
 

@@ -491,3 +491,18 @@ def test_scenes_that_nobody_heard_have_names_of_their_own():
         fix_id(replace(silent, start_utc_ns=ns(6)), "s"),
     ]
     assert len(set(names)) == 3
+
+
+def test_after_the_clock_was_set_back_receivers_are_waited_for_and_heard_as_before():
+    associator = fill(
+        Associator(),
+        observed("a", 3605),
+        *(listening(r, 3600, 3607) for r in "abc"),
+    )
+    (open_then,) = associator.clock_was_set()
+    assert who(open_then) == {"a": True, "b": False, "c": False}
+    fill(associator, observed("a", 5), listening("a", 0, 7), listening("b", 0, 5.5))
+    assert associator.ready(ns(6)) == [], "b has not decided yet"
+    fill(associator, observed("b", 5), listening("b", 5.5, 7), listening("c", 0, 7))
+    (scene,) = associator.ready(ns(7))
+    assert who(scene) == {"a": True, "b": True, "c": False}
