@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from heimdall_edge.sources.datagram import exchange
 
 VERSION, REQUEST, REPLY = 6, 1, 2
 TRACKING_COMMAND, TRACKING_REPLY, SUCCESS = 33, 5, 0
@@ -73,23 +74,10 @@ def ask_chrony(
     """Ask chronyd on this host; ``None`` where none answers in time, or not in its protocol."""
     for host, port in addresses:
         sequence = int.from_bytes(os.urandom(4), "big")
-        reply = _exchange(host, port, tracking_request(sequence), timeout_s)
+        reply = exchange(host, port, tracking_request(sequence), timeout_s=timeout_s)
         if reply is not None and (tracking := parse_tracking(reply, sequence=sequence)) is not None:
             return tracking
     return None
-
-
-def _exchange(host: str, port: int, request: bytes, timeout_s: float) -> bytes | None:
-    """A datagram there and one back; nobody listening is known at once (ECONNREFUSED)."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as client:
-            client.settimeout(timeout_s)
-            client.connect((host, port))
-            client.send(request)
-            return client.recv(2048)
-    except OSError:
-        return None  # the answer to "is there a chronyd?" is no
 
 
 def tracking_request(sequence: int) -> bytes:

@@ -3,6 +3,7 @@
 ::
 
     chronyd (its own protocol) ─┐
+    ntpd (a client's question) ─┤
     kernel (adjtimex)          ─┼─▶ SystemTime.clock ─▶ info.clock
     timesyncd (its stamp file) ─┘          │ ceiling: "ntp"
                                            └─▶ SampleClock ─▶ Arrival.clock
@@ -18,14 +19,19 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from heimdall_edge.sources.chrony import ChronyTracking, ask_chrony
 from heimdall_edge.sources.kernel_clock import KernelClock, read_kernel_clock
+from heimdall_edge.sources.ntp_daemon import NtpStatus, ask_ntp_daemon
 from heimdall_edge.sources.utc_offset import UtcOffset
 from heimdall_edge.types import NS_PER_S, ClockSource, ClockState
 
+Answer = TypeVar("Answer")
+
 ASK_EVERY_S = 10.0
+HOLD_S = 60.0
+"""A daemon that was slow to answer, once, still counts."""
 TIMESYNCD_STAMP = Path("/run/systemd/timesync/synchronized")
 """systemd-timesyncd touches it whenever it has heard a server (systemd-timesyncd.service(8))."""
 TIMESYNCD_FRESH_S = 2 * 2048.0
@@ -36,7 +42,9 @@ SNTP_SIGMA_S = 0.05
 """One server asked by timesyncd: its path's asymmetry is unknown."""
 LEAST_SIGMA_S = 1e-6
 GNSS_REFERENCES = ("GPS", "GNSS", "PPS", "NMEA", "GAL", "GLO", "BDS", "UBX", "SBF")
-"""Reference ids that chrony's users give to satellite clocks and their pulse."""
+"""Reference ids of satellite clocks and their pulse."""
+PTP_REFERENCES = ("PHC", "PTP")
+"""And of a network card's clock that PTP steers."""
 
 
 class HostTime(Protocol):
@@ -56,6 +64,21 @@ class HostTime(Protocol):
         ...
 
 
+class _Held(Generic[Answer]):
+    """Somebody's latest answer, for as long as it holds."""
+
+    def __init__(self, ask: Callable[[], Answer | None]) -> None:
+        self._ask = ask
+        self._answer: Answer | None = None
+        self._answered_ns = 0
+
+    def answer(self, now_ns: int) -> Answer | None:
+        answer = self._ask()
+        if answer is not None or now_ns - self._answered_ns > HOLD_S * NS_PER_S:
+            self._answer, self._answered_ns = answer, now_ns
+        return self._answer
+
+
 class SystemTime:
     """The :class:`HostTime` of the host that it runs on.
 
@@ -64,7 +87,7 @@ class SystemTime:
 
     Parameters
     ----------
-    ask_chrony, read_kernel, timesyncd_stamp, ptp_sockets
+    ask_chrony, ask_ntp_daemon, read_kernel, timesyncd_stamp, ptp_sockets
         Who is asked, in this order.
     utc_ns, monotonic_ns
         The clocks.
@@ -74,13 +97,15 @@ class SystemTime:
         self,
         *,
         ask_chrony: Callable[[], ChronyTracking | None] = ask_chrony,
+        ask_ntp_daemon: Callable[[], NtpStatus | None] = ask_ntp_daemon,
         read_kernel: Callable[[], KernelClock | None] = read_kernel_clock,
         timesyncd_stamp: Path = TIMESYNCD_STAMP,
         ptp_sockets: tuple[Path, str] = PHC2SYS_SOCKETS,
         utc_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._ask_chrony, self._read_kernel = ask_chrony, read_kernel
+        self._chrony, self._ntp_daemon = _Held(ask_chrony), _Held(ask_ntp_daemon)
+        self._read_kernel = read_kernel
         self._timesyncd_stamp, self._ptp_sockets = timesyncd_stamp, ptp_sockets
         self._utc_ns, self._monotonic_ns = utc_ns, monotonic_ns
         self._offset = UtcOffset(utc_ns=utc_ns, monotonic_ns=monotonic_ns)
@@ -101,7 +126,7 @@ class SystemTime:
         if is_due and self._asking.acquire(blocking=False):
             try:
                 self._offset.read_ns()
-                self._state = self._ask()
+                self._state = self._ask(now_ns)
                 self._asked_ns = now_ns
             finally:
                 self._asking.release()
@@ -112,10 +137,13 @@ class SystemTime:
         """How often UTC was stepped by 0.25 s or more, as far as ``clock`` was asked."""
         return self._offset.n_steps
 
-    def _ask(self) -> ClockState:
-        tracking = self._ask_chrony()
+    def _ask(self, now_ns: int) -> ClockState:
+        tracking = self._chrony.answer(now_ns)
         if tracking is not None:
             return clock_of_chrony(tracking)
+        daemon = self._ntp_daemon.answer(now_ns)
+        if daemon is not None and daemon.is_synchronised:
+            return clock_of_ntp_daemon(daemon)
         kernel = self._read_kernel()
         if kernel is not None:
             return clock_of_kernel(kernel, has_ptp=self._has_ptp())
@@ -135,8 +163,17 @@ class SystemTime:
         return ClockState(ClockSource.NTP, SNTP_SIGMA_S, locked=True)
 
 
+def clock_of_ntp_daemon(status: NtpStatus) -> ClockState:
+    """The host's clock as its NTP daemon says; σ is its error bound's, taken as evenly spread."""
+    if not status.is_synchronised:
+        return ClockState()
+    bound_s = status.root_dispersion_s + abs(status.root_delay_s) / 2
+    sigma_s = max(LEAST_SIGMA_S, bound_s / math.sqrt(3))
+    return ClockState(_named(status.reference_name), sigma_s, locked=True)
+
+
 def clock_of_chrony(tracking: ChronyTracking) -> ClockState:
-    """The host's clock as chronyd tracks it; σ is its error bound's, taken as evenly spread."""
+    """The host's clock as chronyd tracks it, in the same way."""
     if not tracking.is_synchronised:
         return ClockState()
     bound_s = (
@@ -149,12 +186,16 @@ def clock_of_chrony(tracking: ChronyTracking) -> ClockState:
 
 
 def _source_of(tracking: ChronyTracking) -> ClockSource:
-    if tracking.stratum != 1 or not tracking.is_reference_clock:
-        return ClockSource.NTP
-    name = tracking.reference_name.upper()
-    if name.startswith("PHC"):
+    is_local = tracking.stratum == 1 and tracking.is_reference_clock
+    return _named(tracking.reference_name) if is_local else ClockSource.NTP
+
+
+def _named(reference: str) -> ClockSource:
+    """What a reference clock of this name is; empty for a server on the network."""
+    if reference.upper().startswith(PTP_REFERENCES):
         return ClockSource.PTP
-    return ClockSource.GNSS if name.startswith(GNSS_REFERENCES) else ClockSource.NTP
+    is_gnss = reference.upper().startswith(GNSS_REFERENCES)
+    return ClockSource.GNSS if is_gnss else ClockSource.NTP
 
 
 def clock_of_kernel(kernel: KernelClock, *, has_ptp: bool = False) -> ClockState:
