@@ -23,9 +23,9 @@ from heimdall_edge.errors import BurstError
 from heimdall_edge.geodesy import SPEED_OF_LIGHT_M_S, LocalFrame, distance_m, is_absurd, mean_place
 from heimdall_edge.locate.level_columns import (
     FEATURES,
-    level_db,
+    has_level,
+    has_limit,
     log10_or_nan,
-    noise_floor_db,
     rx_feat,
 )
 from heimdall_edge.types import (
@@ -124,14 +124,14 @@ def locator_inputs(scene: Scene, *, mel_shape: tuple[int, int] | None = None) ->
     }
     if mel_shape is not None:
         feeds["mel"] = np.stack([_mel(o, mel_shape) for o in observations])
-    has_level = np.array([o.heard and level_db(o) is not None for o in observations])
+    gives_level = np.array([has_level(o) for o in observations])
     return LocatorInputs(
         feeds=_checked(feeds, observations),
         origin=origin,
         receivers=tuple(o.receiver for o in observations),
-        n_levels=int(has_level.sum()),
+        n_levels=int(gives_level.sum()),
         n_arrivals=int(np.count_nonzero(toa_w)),
-        n_sites=_count_sites(rx_enu[has_level | (toa_w > 0), :2]),
+        n_sites=_count_sites(rx_enu[gives_level | (toa_w > 0), :2]),
         left_out=MappingProxyType(left_out),
     )
 
@@ -159,7 +159,7 @@ def with_geodesic_arrivals(inputs: LocatorInputs, mean_enu_km: Float64) -> Locat
 def _unusable(observation: Observation) -> str | None:
     if is_absurd(observation.receiver.place):
         return "absurd_place"
-    if not observation.heard and noise_floor_db(observation) is None:
+    if not observation.heard and not has_limit(observation):
         return "unknown_limit"
     return None
 

@@ -35,27 +35,36 @@ _LEVEL_LIMIT_DB = 300.0  # beyond this a level is a fault; the model's arithmeti
 def rx_feat(observations: Sequence[Observation]) -> Float64:
     """float64 [n_receivers, 10], columns as FEATURES.
 
-    Receivers that know dBm only share the column of relative levels: where they are the lesser
-    part of those that heard it, their unknown zero widens their offset prior.
+    The column of relative levels is on one scale: dBm at the antenna where at least as many of
+    those that heard it know that, dBFS less gain otherwise. Who knows the other scale only shares
+    the column, and the unknown distance of the two zeros widens its offset prior.
     """
-    in_dbm = [_is_dbm_only(o) for o in observations]
-    heard_in_dbm = sum(dbm for o, dbm in zip(observations, in_dbm, strict=True) if o.heard)
-    dbm_rules = 2 * heard_in_dbm > sum(o.heard for o in observations)
-    rows = [
-        _row(o, other_scale=dbm is not dbm_rules)
-        for o, dbm in zip(observations, in_dbm, strict=True)
-    ]
+    in_dbm = _rules_dbm(observations)
+    rows = [_row(observation, in_dbm=in_dbm) for observation in observations]
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(FEATURES))
 
 
-def _row(observation: Observation, *, other_scale: bool) -> tuple[float, ...]:
+def _rules_dbm(observations: Sequence[Observation]) -> bool:
+    known = [_scales(o) for o in observations if o.heard]
+    return sum(dbm for dbm, _ in known) >= max(1, sum(dbfs for _, dbfs in known))
+
+
+def _scales(observation: Observation) -> tuple[bool, bool]:
+    """Whether its level, or what it would have heard, is known in dBm, and in dBFS."""
+    if observation.heard:
+        return observation.level_dbm is not None, observation.level_dbfs is not None
+    return observation.noise_floor_dbm is not None, observation.noise_floor_dbfs is not None
+
+
+def _row(observation: Observation, *, in_dbm: bool) -> tuple[float, ...]:
     receiver = observation.receiver
-    level, floor = level_db(observation), noise_floor_db(observation)
+    knows_dbm, knows_dbfs = _scales(observation)
+    level, floor = _levels(observation, in_dbm=knows_dbm and (in_dbm or not knows_dbfs))
     sd_db = receiver.level_offset_sd_db
     sd_db = UNKNOWN_OFFSET_SD_DB if sd_db is None else sd_db
     if observation.heard and level is None:
         sd_db = UNKNOWN_LEVEL_SD_DB
-    elif other_scale:
+    elif not (knows_dbm if in_dbm else knows_dbfs):
         sd_db = math.hypot(sd_db, OTHER_SCALE_SD_DB)
     return (
         observation.level_dbm or 0.0,
@@ -71,24 +80,43 @@ def _row(observation: Observation, *, other_scale: bool) -> tuple[float, ...]:
     )
 
 
-def _is_dbm_only(observation: Observation) -> bool:
-    if observation.heard:
-        return observation.level_dbfs is None and observation.level_dbm is not None
-    return observation.noise_floor_dbfs is None
+def _levels(observation: Observation, *, in_dbm: bool) -> tuple[float | None, float | None]:
+    """Level and noise floor on one scale; neither where one heard without a level.
+
+    Such a receiver's gain is automatic, and its floor says as little as its level does.
+    """
+    level_dbfs, floor_dbfs = observation.level_dbfs, observation.noise_floor_dbfs
+    if in_dbm:
+        level_dbm, floor_dbm = observation.level_dbm, observation.noise_floor_dbm
+        if floor_dbm is None and floor_dbfs is not None:
+            floor_dbm = _on_the_scale_of(level_dbm, level_dbfs, floor_dbfs)
+        return level_dbm, floor_dbm
+    if observation.heard and level_dbfs is None:
+        return None, None
+    gain_db = observation.gain_db or 0.0
+    return (
+        None if level_dbfs is None else level_dbfs - gain_db,
+        None if floor_dbfs is None else floor_dbfs - gain_db,
+    )
 
 
-def level_db(observation: Observation) -> float | None:
-    """Level relative to the receiver's input: dBFS less gain, or dBm where only that is known."""
-    if observation.level_dbfs is None:
-        return observation.level_dbm
-    return observation.level_dbfs - (observation.gain_db or 0.0)
+def _on_the_scale_of(
+    level_dbm: float | None, level_dbfs: float | None, floor_dbfs: float
+) -> float | None:
+    """A floor in dBm, by a level that is known both ways."""
+    if level_dbm is None or level_dbfs is None:
+        return None
+    return floor_dbfs + level_dbm - level_dbfs
 
 
-def noise_floor_db(observation: Observation) -> float | None:
-    """Noise floor, or what a silent receiver would not have heard, on the scale of the level."""
-    if observation.noise_floor_dbfs is None or _is_dbm_only(observation):
-        return observation.noise_floor_dbm
-    return observation.noise_floor_dbfs - (observation.gain_db or 0.0)
+def has_level(observation: Observation) -> bool:
+    """Whether it heard something, and its level compares with others."""
+    return observation.heard and any(_scales(observation))
+
+
+def has_limit(observation: Observation) -> bool:
+    """Whether it is known below which level a receiver's silence says nothing."""
+    return any(_scales(observation))
 
 
 def _clip(level: float) -> float:

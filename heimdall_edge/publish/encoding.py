@@ -12,9 +12,13 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from heimdall_edge.errors import PayloadError
-from heimdall_edge.publish.payload_base import ClockPayload, SamplesPayload
+from heimdall_edge.publish.payload_base import (
+    ClockPayload,
+    FrequencyErrorPayload,
+    SamplesPayload,
+)
 from heimdall_edge.timestamps import rfc3339
-from heimdall_edge.types import ClockState, SampleCount
+from heimdall_edge.types import ClockState, FrequencyError, SampleCount
 
 
 def to_json(payload: dict[str, Any]) -> bytes:
@@ -81,7 +85,16 @@ def milliseconds(seconds: float) -> float:
 
 def samples_payload(count: SampleCount) -> SamplesPayload:
     """What became of the samples of a window."""
-    return SamplesPayload(received=count.received, lost=count.lost, dropped=count.dropped)
+    return SamplesPayload(
+        received=count.received, lost=count.lost, dropped=count.dropped, clipped=count.clipped
+    )
+
+
+def frequency_error_payload(error: FrequencyError | None) -> FrequencyErrorPayload | None:
+    """By how much a crystal is fast, where that is known."""
+    if error is None or finite(error.ppm) is None or finite(error.sigma_ppm) is None:
+        return None
+    return FrequencyErrorPayload(ppm=float(error.ppm), sigma_ppm=float(error.sigma_ppm))
 
 
 def clock_payload(clock: ClockState) -> ClockPayload:

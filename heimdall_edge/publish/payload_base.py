@@ -69,6 +69,14 @@ class ClockPayload(Wire):
     locked: bool = False
 
 
+class FrequencyErrorPayload(Wire):
+    """By how much a receiver's crystal is fast."""
+
+    ppm: Annotated[float, Field(ge=-1e6, le=1e6)]
+    sigma_ppm: Annotated[float, Field(ge=0, le=1e6)]
+    """Standard deviation, the host clock's own error included."""
+
+
 class OutboxPayload(Wire):
     """What waits for the broker at this station."""
 
@@ -106,6 +114,8 @@ class SamplesPayload(Wire):
     """By USB or the network."""
     dropped: Count = 0
     """By the station, for want of CPU."""
+    clipped: Count | None = None
+    """Of those received, at the converter's limit."""
 
 
 class ModelPayload(Wire):

@@ -10,6 +10,7 @@ from heimdall_edge.publish.payload_base import (
     ClockPayload,
     Decibels,
     Fraction,
+    FrequencyErrorPayload,
     Hertz,
     Label,
     Name,
@@ -62,6 +63,9 @@ class ObservationPayload(Wire):
     """False: it listened and heard nothing; the noise floor is then its limit."""
     scene_id: Label | None = None
     """Lines that share it belong to one transmission."""
+    levels_compare: bool | None = None
+    """False: its level says nothing of distance, as the gain is automatic or the level is but a
+    bound; ``level_dbfs`` and ``level_dbm`` are then absent, and are not used where they are not."""
     level_dbfs: Decibels | None = None
     """Mean power, signal and noise; 0 is a complex tone at full scale."""
     level_dbm: Decibels | None = None
@@ -74,6 +78,7 @@ class ObservationPayload(Wire):
     clipped_fraction: Fraction | None = None
     samples: SamplesPayload | None = None
     clock: ClockPayload | None = None
+    frequency_error: FrequencyErrorPayload | None = None
     mel: MelPayload | None = None
     iq: IqPayload | None = None
     published_at: Timestamp | None = None

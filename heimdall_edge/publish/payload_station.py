@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -43,8 +43,12 @@ class ReceiverPayload(Wire):
     reason: Text | None = None
     sample_rate_hz: Hertz | None = None
     gain_db: Decibels | None = None
+    device: Text | None = None
+    """What was opened, in words."""
     ppm: float | None = None
-    """Estimated frequency error."""
+    """By how much its crystal is fast, estimated."""
+    ppm_sigma: Annotated[float, Field(ge=0)] | None = None
+    """Standard deviation of that."""
     samples: ReceiverSamplesPayload
     noise_floor_dbfs: dict[str, float] = Field(default_factory=dict)
     """Channel → tracked floor."""

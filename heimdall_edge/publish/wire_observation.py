@@ -11,16 +11,23 @@ from heimdall_edge.publish.encoding import (
     clock_payload,
     faults_named,
     finite,
+    frequency_error_payload,
     read_object,
     samples_payload,
 )
-from heimdall_edge.publish.payload_base import ClockPayload, SamplesPayload, SitePayload
+from heimdall_edge.publish.payload_base import (
+    ClockPayload,
+    FrequencyErrorPayload,
+    SamplesPayload,
+    SitePayload,
+)
 from heimdall_edge.publish.payload_observation import ObservationPayload
 from heimdall_edge.signal.measure import observation_id
 from heimdall_edge.timestamps import rfc3339, utc_ns
 from heimdall_edge.types import (
     ClockSource,
     ClockState,
+    FrequencyError,
     Observation,
     Place,
     ReceiverInfo,
@@ -50,6 +57,7 @@ def observation_payload(
         duration_s=float(observation.duration_s),
         heard=observation.heard,
         scene_id=observation.scene_id,
+        levels_compare=None if _has_levels(observation) else False,
         level_dbfs=finite(observation.level_dbfs),
         level_dbm=finite(observation.level_dbm),
         gain_db=finite(observation.gain_db),
@@ -61,6 +69,7 @@ def observation_payload(
         clipped_fraction=float(observation.clipped_fraction),
         samples=samples_payload(observation.count),
         clock=clock_payload(observation.clock),
+        frequency_error=frequency_error_payload(observation.frequency_error),
         mel=mel_payload(with_mel) if with_mel else None,
         iq=iq_payload(with_iq, started_utc_ns=started_at_utc_ns) if with_iq else None,
     ).to_dict()
@@ -75,11 +84,14 @@ def parse_observation(line: str | bytes, *, max_bytes: int = MAX_LINE_BYTES) -> 
         ``field`` is the path of what is wrong, empty where the line is no JSON object at all.
     """
     payload = _read_observation(line, max_bytes)
+    payload = _without_levels(payload) if payload.levels_compare is False else payload
     _check_levels(payload)
     start_utc_ns = utc_ns(payload.started_at)
     samples = payload.samples or SamplesPayload()
     clipped_fraction = payload.clipped_fraction or 0.0
-    clipped = round(clipped_fraction * samples.received)
+    clipped = samples.clipped
+    if clipped is None:
+        clipped = round(clipped_fraction * samples.received)
     return Observation(
         observation_id=payload.observation_id
         or observation_id(
@@ -105,6 +117,7 @@ def parse_observation(line: str | bytes, *, max_bytes: int = MAX_LINE_BYTES) -> 
         count=SampleCount(samples.received, samples.lost, samples.dropped, clipped),
         clipped_fraction=clipped_fraction,
         clock=_clock_state(payload.clock),
+        frequency_error=_frequency_error(payload.frequency_error),
         scene_id=payload.scene_id,
         mel=mel_from(payload.mel) if payload.mel else None,
         snippet=iq_from(payload.iq, started_utc_ns=start_utc_ns) if payload.iq else None,
@@ -119,8 +132,25 @@ def _read_observation(line: str | bytes, max_bytes: int) -> ObservationPayload:
         return ObservationPayload.model_validate(found)
 
 
+def _has_levels(observation: Observation) -> bool:
+    """Whether it says how strong it was, or how low it could hear."""
+    if observation.heard:
+        return observation.level_dbfs is not None or observation.level_dbm is not None
+    return observation.noise_floor_dbfs is not None or observation.noise_floor_dbm is not None
+
+
+def _without_levels(payload: ObservationPayload) -> ObservationPayload:
+    """Levels that do not compare are not to be compared, whoever wrote them; no silence either."""
+    dropped = ["level_dbfs", "level_dbm", "noise_floor_dbm"]
+    if not payload.heard:
+        dropped.append("noise_floor_dbfs")
+    return payload.model_copy(update=dict.fromkeys(dropped))
+
+
 def _check_levels(payload: ObservationPayload) -> None:
-    """What was heard has a level; what was not has a limit."""
+    """What was heard has a level; what was not has a limit; unless it says that it has none."""
+    if payload.levels_compare is False:
+        return
     quantity = "level" if payload.heard else "noise_floor"
     if getattr(payload, f"{quantity}_dbfs") is None and getattr(payload, f"{quantity}_dbm") is None:
         raise PayloadError(
@@ -158,6 +188,10 @@ def _site(receiver: ReceiverInfo) -> SitePayload:
         level_offset_db=finite(receiver.level_offset_db) or None,
         level_offset_sd_db=finite(receiver.level_offset_sd_db),
     )
+
+
+def _frequency_error(error: FrequencyErrorPayload | None) -> FrequencyError | None:
+    return None if error is None else FrequencyError(error.ppm, error.sigma_ppm)
 
 
 def _clock_state(clock: ClockPayload | None) -> ClockState:

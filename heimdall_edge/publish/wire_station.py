@@ -22,7 +22,7 @@ def receiver_payload(
     outbox: OutboxPayload | None = None,
 ) -> dict[str, Any]:
     """A receiver's state as it is published, ``heimdall.receiver/1``."""
-    count, place = status.count, status.place
+    count, place, error = status.count, status.place, status.frequency_error
     return ReceiverPayload(
         schema_="heimdall.receiver/1",
         station=station,
@@ -32,10 +32,14 @@ def receiver_payload(
         reason=status.reason[:1024] if status.reason else None,
         sample_rate_hz=finite(status.sample_rate_hz),
         gain_db=finite(status.gain_db),
+        device=status.device[:1024] if status.device else None,
+        ppm=finite(error.ppm) if error else None,
+        ppm_sigma=finite(error.sigma_ppm) if error else None,
         samples=ReceiverSamplesPayload(
             received=count.received,
             lost=count.lost,
             dropped=count.dropped,
+            clipped=count.clipped,
             clipped_fraction=count.clipped_fraction if count.received else None,
         ),
         noise_floor_dbfs={

@@ -36,9 +36,9 @@ def test_columns_are_the_contract_s():
         {
             "level_dbm": -90.0,
             "is_calibrated": 1.0,
-            "relative_level_db": -80.0,
+            "relative_level_db": -90.0,
             "snr_db": 25.0,
-            "noise_floor_db": -105.0,
+            "noise_floor_db": -115.0,
             "offset_db": 1.5,
             "offset_sd_db": 2.0,
             "log10_bandwidth_hz": 4.0,
@@ -48,6 +48,57 @@ def test_columns_are_the_contract_s():
     )
     assert inputs.feeds["rx_enu"][0, 0, 2] == pytest.approx(0.05)
     assert inputs.feeds["freq"] == pytest.approx(np.array([[math.log10(446)]]))
+
+
+def test_without_dbm_the_level_is_that_of_full_scale_less_the_gain():
+    inputs = locator_inputs(triangle(level_dbfs=-50.0, gain_db=30.0, noise_floor_dbfs=-75.0))
+    assert column(inputs, "relative_level_db").tolist() == [-80.0] * 3
+    assert column(inputs, "noise_floor_db").tolist() == [-105.0] * 3
+    assert column(inputs, "is_calibrated").tolist() == [0.0] * 3
+
+
+def test_where_all_know_dbm_levels_are_absolute_whatever_their_gain_labels_say():
+    known = {"level_dbm": -90.0, "noise_floor_dbm": -120.0}
+    inputs = locator_inputs(
+        scene(
+            observation("a", level_dbfs=-50.0, gain_db=10.0, **known),
+            observation("b", level_dbfs=-20.0, gain_db=49.6, **known),
+            observation("k", level_dbfs=None, noise_floor_dbfs=None, **known),
+        )
+    )
+    assert column(inputs, "relative_level_db").tolist() == [-90.0] * 3
+    assert column(inputs, "noise_floor_db").tolist() == [-120.0] * 3
+    assert column(inputs, "offset_sd_db").tolist() == [8.0] * 3
+
+
+def test_where_one_of_three_knows_no_dbm_all_share_the_scale_that_all_know():
+    both = {"level_dbfs": -50.0, "gain_db": 10.0, "level_dbm": -95.0}
+    inputs = locator_inputs(
+        scene(observation("a", **both), observation("b", **both), observation("c"))
+    )
+    assert column(inputs, "relative_level_db").tolist() == [-60.0] * 3
+    assert column(inputs, "offset_sd_db").tolist() == [8.0] * 3
+    assert column(inputs, "level_dbm").tolist() == [-95.0, -95.0, 0.0]
+
+
+def test_a_silent_receiver_s_limit_is_on_the_scale_of_the_levels():
+    both = {"level_dbfs": -50.0, "level_dbm": -90.0}
+    silent = {"heard": False, "gain_db": 20.0}
+    inputs = locator_inputs(
+        scene(
+            observation("a", **both),
+            observation("b", **both),
+            observation("c", **silent, noise_floor_dbfs=-80.0, noise_floor_dbm=-118.0),
+            observation("d", **silent, noise_floor_dbfs=-80.0),
+        )
+    )
+    assert column(inputs, "noise_floor_db")[2:].tolist() == [-118.0, -100.0]
+    assert column(inputs, "offset_sd_db")[2:].tolist() == [8.0, pytest.approx(math.hypot(8, 12))]
+
+
+def test_a_floor_under_automatic_gain_says_as_little_as_its_level():
+    inputs = locator_inputs(scene(observation("a", level_dbfs=None, noise_floor_dbfs=-40.0)))
+    assert column(inputs, "noise_floor_db").tolist() == [0.0]
 
 
 def test_an_unknown_offset_has_8_db():

@@ -21,6 +21,7 @@ from heimdall_edge.signal.measure import observation_id
 from heimdall_edge.types import (
     ClockSource,
     ClockState,
+    FrequencyError,
     Observation,
     Place,
     ReceiverInfo,
@@ -84,6 +85,9 @@ def observations(draw: st.DrawFn) -> Observation:
         clock=draw(
             st.builds(ClockState, st.sampled_from(ClockSource), st.none() | st.floats(1e-9, 10))
         ),
+        frequency_error=draw(
+            st.none() | st.builds(FrequencyError, st.floats(-500, 500), st.floats(0, 100))
+        ),
         scene_id=draw(st.none() | st.text(min_size=1, max_size=40)),
     )
 
@@ -93,6 +97,51 @@ def observations(draw: st.DrawFn) -> Observation:
 def test_what_goes_out_comes_back(observation: Observation) -> None:
     back = parse_observation(to_json(observation_payload(observation)))
     assert plain(back) == plain(observation)
+
+
+LEVELS = ("level_dbfs", "level_dbm", "noise_floor_dbfs", "noise_floor_dbm")
+
+
+def test_what_was_heard_under_automatic_gain_goes_out_without_a_level_and_comes_back(
+    observation_of: ObservationOf,
+) -> None:
+    heard = observation_of(level_dbfs=None, level_dbm=None, noise_floor_dbm=None)
+    payload = observation_payload(heard)
+    assert payload["levels_compare"] is False
+    assert plain(parse_observation(to_json(payload))) == plain(heard)
+
+
+def test_a_silence_that_says_nothing_goes_out_and_comes_back_as_such(
+    observation_of: ObservationOf,
+) -> None:
+    silent = observation_of(heard=False, **dict.fromkeys(LEVELS))
+    payload = observation_payload(silent)
+    assert payload["levels_compare"] is False
+    assert plain(parse_observation(to_json(payload))) == plain(silent)
+
+
+@pytest.mark.parametrize("heard", [True, False])
+def test_levels_that_another_station_says_do_not_compare_are_not_taken(heard: bool) -> None:
+    said = dict.fromkeys(LEVELS, -50.0)
+    back = parse_observation(to_json({**LINE, **said, "heard": heard, "levels_compare": False}))
+    assert (back.level_dbfs, back.level_dbm, back.noise_floor_dbm) == (None, None, None)
+    assert back.noise_floor_dbfs == (-50.0 if heard else None)
+    taken = parse_observation(to_json({**LINE, **said, "heard": heard, "levels_compare": True}))
+    assert taken.level_dbfs == taken.noise_floor_dbm == -50.0
+
+
+def test_levels_that_compare_must_be_there(observation_of: ObservationOf) -> None:
+    payload = observation_payload(observation_of(level_dbfs=None, level_dbm=None))
+    with pytest.raises(PayloadError, match="level_dbfs: absent"):
+        parse_observation(to_json({**payload, "levels_compare": True}))
+
+
+def test_clipped_samples_are_counted_exactly_where_they_are_told() -> None:
+    samples = {"received": 10**12, "clipped": 3}
+    line = {**LINE, "samples": samples, "clipped_fraction": 0.5}
+    assert parse_observation(to_json(line)).count.clipped == 3
+    del samples["clipped"]
+    assert parse_observation(to_json(line)).count.clipped == 5 * 10**11
 
 
 def test_arrays_travel_only_when_asked_for(observation_of: ObservationOf) -> None:
@@ -118,7 +167,10 @@ def test_the_payload_has_the_fields_of_the_contract(observation_of: ObservationO
     }  # fmt: skip
     assert payload["schema"] == "heimdall.observation/1"
     assert payload["receiver"].keys() >= {"id", "latitude", "longitude", "altitude_m"}
-    assert payload["samples"] == {"received": 3_600_000, "lost": 10, "dropped": 20}
+    assert payload["samples"] == {
+        "received": 3_600_000, "lost": 10, "dropped": 20, "clipped": 36,
+    }  # fmt: skip
+    assert "levels_compare" not in payload
     assert payload["clock"] == {"source": "gnss", "sigma_s": 1e-7, "locked": True}
     assert payload["mel"].keys() == {"n_mels", "n_frames", "encoding", "data"}
     assert payload["iq"]["datatype"] == "ci16_le"

@@ -10,6 +10,7 @@ from heimdall_edge.publish.wire_station import outbox_payload, receiver_payload
 from heimdall_edge.types import (
     ClockSource,
     ClockState,
+    FrequencyError,
     Place,
     ReceiverState,
     ReceiverStatus,
@@ -27,6 +28,8 @@ STATUS = ReceiverStatus(
     noise_floor_dbfs={"r1": -93.5, "r2": -math.inf},
     clock=ClockState(ClockSource.NTP, 1e-3, locked=True),
     place=Place(45.0, 7.0),
+    frequency_error=FrequencyError(-31.5, 1.2),
+    device="R820T, serial 00000001, gain 20.7 dB, 2.4 Msps",
 )
 
 
@@ -36,9 +39,13 @@ def test_a_receiver_is_published_as_the_contract_says() -> None:
     assert payload["state"] == "reconnecting"
     assert payload["since"] == "2026-09-21T14:13:20.000000Z"
     assert payload["samples"] == {
-        "received": 1000, "lost": 5, "dropped": 6, "clipped_fraction": 0.01,
+        "received": 1000, "lost": 5, "dropped": 6, "clipped": 10,
+        "clipped_fraction": 0.01,
     }  # fmt: skip
     assert payload["noise_floor_dbfs"] == {"r1": -93.5}
+    assert payload["ppm"] == -31.5
+    assert payload["ppm_sigma"] == 1.2
+    assert payload["device"] == "R820T, serial 00000001, gain 20.7 dB, 2.4 Msps"
     assert len(payload["reason"]) == 1024
     assert "outbox" not in payload
     ReceiverPayload.model_validate(payload)
@@ -49,7 +56,8 @@ def test_every_state_has_its_word() -> None:
         status = ReceiverStatus("rx1", state, 0)
         payload = receiver_payload(status, station="monte", published_at_utc_ns=0)
         assert payload["state"] == state.value
-        assert not {"sample_rate_hz", "gain_db", "latitude", "reason"} & payload.keys()
+        absent = {"sample_rate_hz", "gain_db", "latitude", "reason", "ppm", "ppm_sigma", "device"}
+        assert not absent & payload.keys()
         assert "clipped_fraction" not in payload["samples"]
 
 
