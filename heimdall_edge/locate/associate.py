@@ -25,15 +25,13 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TypeVar
 
-from heimdall_edge.locate.listening import NOT_YET, Listener
+from heimdall_edge.locate.listening import EDGE_NS, NOT_YET, Listener
 from heimdall_edge.locate.matching import Matcher
 from heimdall_edge.locate.scenes import scenes_of
 from heimdall_edge.types import NS_PER_S, Listening, Observation, Scene
 
 FEED_MEMORY_NS = 60 * NS_PER_S
 """A feed that has been quiet on a channel for longer than this is not waited for."""
-EDGE_NS = 1_000_000
-"""Windows of one grid end this near to each other: whole samples of several receivers."""
 MAX_REMEMBERED_IDS = 16_384
 MAX_REMEMBERED_CLUSTERS = 256
 MAX_CHANNELS = 1024
@@ -104,7 +102,8 @@ class Associator:
     min_overlap
         So may those that overlap by this share of the shorter one, 0…1.
     min_listened
-        Share of a scene for which a silent receiver must have listened to count as silent, 0…1.
+        Share of a scene for which a silent receiver must have listened to count as silent, 0…1;
+        of one shorter than a second, all.
     max_span_m
         A receiver farther than this from the median place of its scene is left out.
     max_open

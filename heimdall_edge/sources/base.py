@@ -68,6 +68,32 @@ class IQSource(Protocol):
 
 
 @runtime_checkable
+class Tunable(Protocol):
+    """What an :class:`IQSource` also is where it can be tuned while it runs.
+
+    ::
+
+        block  block  tune(f)  (settles: discarded_samples)  block round f  block round f  …
+    """
+
+    def tune(self, center_freq_hz: float) -> None:
+        """Tune to another centre; from the thread that iterates ``blocks()``, between two blocks.
+
+        Each block that comes afterwards is of the new centre and says so; what was under way or
+        unsettled is counted by the first of them as ``discarded_samples``. A centre that is tuned
+        to already changes nothing.
+
+        Raises
+        ------
+        SourceError
+            The device does not answer, or is not open.
+        SourceDataError
+            It cannot be tuned there.
+        """
+        ...
+
+
+@runtime_checkable
 class ObservationSource(Protocol):
     """A feed of finished observations; the same life as :class:`IQSource`."""
 
@@ -87,3 +113,15 @@ class ObservationSource(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Live:
+    """What every source is that follows the clock: it may not wait, and has no end."""
+
+    @property
+    def may_wait(self) -> bool:
+        return False
+
+    @property
+    def progress(self) -> float:
+        return 0.0

@@ -34,10 +34,12 @@ from heimdall_edge.types import NS_PER_S, ClockSource, ClockState, IQBlock, Plac
 CHUNK_SAMPLES = 65_536
 BACKLOG_S = 2.0
 """What a radio's driver keeps for a consumer that is late; what is older is lost."""
+SETTLING_S = 0.05
+"""After tuning, the synthesiser needs so long; what it samples meanwhile is thrown away."""
 
 
 class SimulatedSource:
-    """An :class:`~heimdall_edge.sources.base.IQSource`.
+    """An :class:`~heimdall_edge.sources.base.IQSource`, and ``Tunable``.
 
     Parameters
     ----------
@@ -69,7 +71,8 @@ class SimulatedSource:
     ) -> None:
         if receiver.center_freq_hz is None or receiver.sample_rate_hz is None:
             raise ValueError(f"{receiver.id}: a simulated receiver needs a frequency and a rate")
-        self._receiver_id = receiver.id
+        self._receiver_id, self._gain_db = receiver.id, receiver.gain_db or 0.0
+        self._place, self._simulation = place, simulation
         self._center_freq_hz = receiver.center_freq_hz
         self._sample_rate_hz = receiver.sample_rate_hz
         self._settings = receiver.simulated or SimulatedReceiver()
@@ -77,16 +80,7 @@ class SimulatedSource:
         self._clock = ClockState(
             source, sigma_s=receiver.clock.sigma_s, locked=source is not ClockSource.NONE
         )
-        self._radio = Radio(
-            settings=self._settings,
-            receiver_id=receiver.id,
-            seed=simulation.seed,
-            center_freq_hz=receiver.center_freq_hz,
-            sample_rate_hz=receiver.sample_rate_hz,
-            gain_db=receiver.gain_db or 0.0,
-            clock=self._clock,
-        )
-        self._receptions = _receptions(simulation, place, self._radio)
+        self._radio, self._receptions = self._tuned_to(receiver.center_freq_hz)
         self._end = math.inf  # number of the sample after the last
         if simulation.duration_s is not None:
             self._end = math.floor(simulation.duration_s * self._radio.sample_rate_hz)
@@ -98,6 +92,7 @@ class SimulatedSource:
         self._chunk_number = -1
         self._chunk = np.empty(0, np.uint8)
         self._given = 0
+        self._settling = 0  # samples that are thrown away before the next block
         self._closed = threading.Event()
 
     @property
@@ -121,11 +116,24 @@ class SimulatedSource:
         self._began_monotonic_ns = self._monotonic_ns() - elapsed_ns
         self._first = 0 if self.may_wait else self._samples_in(elapsed_ns / NS_PER_S)
 
+    def tune(self, center_freq_hz: float) -> None:
+        """Hear another part of the network; its air went on meanwhile."""
+        if self._began_monotonic_ns is None:
+            raise SourceError(f"{self._receiver_id}: simulated receiver is not open")
+        if center_freq_hz == self._center_freq_hz:
+            return
+        self._center_freq_hz = center_freq_hz
+        self._radio, self._receptions = self._tuned_to(center_freq_hz)
+        self._chunk_number = -1
+        self._settling = self._samples_in(SETTLING_S)
+
     def blocks(self) -> Iterator[IQBlock]:
         if self._began_monotonic_ns is None:
             raise SourceError(f"{self._receiver_id}: simulated receiver is not open")
-        number, lost = self._first, 0
+        number, lost, discarded = self._first, 0, 0
         while not self._closed.is_set():
+            settling, self._settling = self._settling, 0
+            number, discarded = number + settling, discarded + settling
             n_samples = int(min(self._settings.block_samples, self._end - number))
             if n_samples <= 0:
                 return
@@ -139,12 +147,25 @@ class SimulatedSource:
                 return
             if self._truth:
                 self._truth.advance((number + n_samples) / self._radio.sample_rate_hz)
-            yield self._block(samples, number, lost)
+            yield self._block(samples, number, lost, discarded)
             self._given = number + n_samples
-            number, lost = number + n_samples, 0
+            number, lost, discarded = number + n_samples, 0, 0
 
     def close(self) -> None:
         self._closed.set()
+
+    def _tuned_to(self, center_freq_hz: float) -> tuple[Radio, list[Reception]]:
+        """The radio on one centre, and what of the network reaches it there."""
+        radio = Radio(
+            settings=self._settings,
+            receiver_id=self._receiver_id,
+            seed=self._simulation.seed,
+            center_freq_hz=center_freq_hz,
+            sample_rate_hz=self._sample_rate_hz,
+            gain_db=self._gain_db,
+            clock=self._clock,
+        )
+        return radio, _receptions(self._simulation, self._place, radio)
 
     def _samples_in(self, duration_s: float) -> int:
         return math.ceil(duration_s * self._radio.sample_rate_hz)
@@ -163,7 +184,7 @@ class SimulatedSource:
         """When a sample is at the antenna, in truth; nanoseconds since the simulation's start."""
         return round(number * NS_PER_S / self._radio.sample_rate_hz)
 
-    def _block(self, samples: NDArray[np.uint8], number: int, lost: int) -> IQBlock:
+    def _block(self, samples: NDArray[np.uint8], number: int, lost: int, discarded: int) -> IQBlock:
         stamp_ns = self._utc_offset_ns(number) + self._radio.clock_error_ns
         return IQBlock(
             samples=frozen_array(samples),
@@ -173,6 +194,7 @@ class SimulatedSource:
             sample_start=number - self._first,
             start_utc_ns=self._start_utc_ns + stamp_ns,
             lost_samples=lost,
+            discarded_samples=discarded,
             clock=self._clock,
         )
 

@@ -138,7 +138,8 @@ class IQSourceContract(_LifeContract):
         received, lost = counts
         assert sum(block.n_samples for block in blocks) == received
         assert sum(block.lost_samples for block in blocks) == lost
-        assert blocks[-1].sample_start + blocks[-1].n_samples == received + lost
+        unused = sum(block.dropped_samples + block.discarded_samples for block in blocks)
+        assert blocks[-1].sample_start + blocks[-1].n_samples == received + lost + unused
 
     def test_stamps_rise(self, blocks):
         for before, block in pairwise(blocks):

@@ -21,7 +21,13 @@ from heimdall_edge.config_simulation import (
 )
 from heimdall_edge.errors import SourceError
 from heimdall_edge.geodesy import distance_m
-from heimdall_edge.sources.simulated import BACKLOG_S, CHUNK_SAMPLES, SimulatedSource
+from heimdall_edge.sources.base import Tunable
+from heimdall_edge.sources.simulated import (
+    BACKLOG_S,
+    CHUNK_SAMPLES,
+    SETTLING_S,
+    SimulatedSource,
+)
 from heimdall_edge.sources.truth import TruthLog
 from heimdall_edge.types import ClockSource, Place
 
@@ -337,6 +343,94 @@ def test_the_demo_speaks_within_three_seconds_and_is_heard_where_it_can_be_locat
         timed += is_heard and receiver.clock.source == "gnss"
     assert heard >= 5
     assert timed >= 3
+
+
+# ── tuning ──
+
+
+def hopped(receiver, *, after_blocks, to_hz):
+    """The blocks of a receiver that is tuned to another centre after some of them."""
+    receiver.open()
+    blocks = []
+    for block in receiver.blocks():
+        blocks.append(block)
+        if len(blocks) == after_blocks:
+            receiver.tune(to_hz)
+    return blocks
+
+
+class TestASimulatedReceiverThatIsTunedKeepsTheContract(IQSourceContract):
+    @pytest.fixture
+    def source(self):
+        receiver = source(block_samples=50_000)
+        given = receiver.blocks
+
+        def blocks():
+            for number, block in enumerate(given()):
+                yield block
+                if number == 1:
+                    receiver.tune(CENTER_HZ + 1e6)
+
+        receiver.blocks = blocks
+        return receiver
+
+    @pytest.fixture
+    def lasting_source(self):
+        clocks = SlowReader(0, 0.5).clocks()
+        return source(pace="real_time", block_samples=100_000, clocks=clocks)
+
+    @pytest.fixture
+    def blocks(self, source):
+        source.open()
+        blocks = list(source.blocks())
+        assert blocks[2].discarded_samples == 12_500
+        return blocks
+
+    @pytest.fixture
+    def counts(self):
+        return 250_000 - 12_500, 12_500  # what settled is counted apart: see below
+
+    def test_every_sample_is_counted_once(self, blocks, counts):
+        received, discarded = counts
+        assert sum(block.n_samples for block in blocks) == received
+        assert sum(block.discarded_samples for block in blocks) == discarded
+        assert blocks[-1].sample_start + blocks[-1].n_samples == received + discarded
+
+
+def test_a_simulated_receiver_is_tunable():
+    assert isinstance(source(), Tunable)
+
+
+def test_after_tuning_blocks_are_of_the_new_centre_and_what_settled_is_counted():
+    before, settled, *_ = blocks = hopped(
+        source(block_samples=50_000), after_blocks=1, to_hz=CENTER_HZ + 1e6
+    )
+    assert [b.center_freq_hz for b in blocks] == [CENTER_HZ] + 4 * [CENTER_HZ + 1e6]
+    assert before.discarded_samples == 0
+    assert settled.discarded_samples == SETTLING_S * RATE_HZ
+    assert settled.sample_start == before.n_samples + settled.discarded_samples
+    assert [b.discarded_samples for b in blocks[2:]] == [0, 0, 0]
+
+
+def test_the_same_transmitter_stands_elsewhere_in_the_band_after_tuning():
+    tone = changed(modulation="cw", on_s=0.7)
+    _, _, after, *_ = hopped(
+        source(simulation=tone, block_samples=50_000), after_blocks=1, to_hz=CENTER_HZ + 50e3
+    )
+    values = (after.samples.astype(np.float64) - 127.5) / 127.5
+    spectrum = np.abs(np.fft.fft(values[0::2] + 1j * values[1::2]))
+    peak_hz = np.fft.fftfreq(len(spectrum), 1 / RATE_HZ)[np.argmax(spectrum)]
+    assert peak_hz == pytest.approx(-20e3, abs=10)
+
+
+def test_a_centre_that_is_tuned_to_already_changes_nothing():
+    blocks = hopped(source(block_samples=50_000), after_blocks=1, to_hz=CENTER_HZ)
+    assert np.array_equal(np.concatenate([b.samples for b in blocks]), reference_samples())
+
+
+def test_a_receiver_that_is_not_open_cannot_be_tuned():
+    with pytest.raises(SourceError, match="rx: simulated receiver is not open"):
+        source().tune(CENTER_HZ + 1e6)
 
 
 # ── faults ──
