@@ -2,27 +2,27 @@
 
 ::
 
-    IQBlock ─▶ FrontEnd ─▶ Detector (one a channel) ─▶ measure ─▶ Observation
-                                   └─────────────────────────────▶ Listening
+    IQBlock ─▶ FrontEnd ─▶ Detectors (one a width and mode) ─▶ measure ─▶ Observation
+                                   └──▶ Coverage ───────────────────────▶ Listening
 
 A chain owns the state of its receiver's channels and nothing else: no thread, no clock, no log.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from heimdall_edge.config import Channel
 from heimdall_edge.errors import BurstError, SourceDataError
+from heimdall_edge.signal.coverage import Coverage
 from heimdall_edge.signal.detect import Detector
 from heimdall_edge.signal.frontend import FrontEnd
 from heimdall_edge.signal.measure import measure
 from heimdall_edge.signal.mel import MelProfile
 from heimdall_edge.types import (
     Burst,
-    ChannelBlock,
     IQBlock,
     Listening,
     Observation,
@@ -37,10 +37,42 @@ class Heard:
 
     observations: tuple[Observation, ...] = ()
     listening: tuple[Listening, ...] = ()
-    """One a channel: how far it is decided, and how low the receiver could hear."""
+    """How far each channel is decided, and how low the receiver could hear on it."""
     refused: tuple[BurstError, ...] = ()
     count: SampleCount = field(default_factory=SampleCount)
     """What became of the receiver's samples."""
+
+    def __add__(self, other: Heard) -> Heard:
+        return Heard(
+            self.observations + other.observations,
+            self.listening + other.listening,
+            self.refused + other.refused,
+            self.count + other.count,
+        )
+
+
+class Chain(Protocol):
+    """The signal path of a receiver, whatever it is tuned to."""
+
+    @property
+    def active_channels(self) -> frozenset[str]:
+        """Names of the channels that are being computed."""
+
+    @property
+    def noise_floor_dbfs(self) -> dict[str, float]:
+        """Active channel → tracked noise floor, where there is one yet."""
+
+    def process(self, block: IQBlock) -> Heard:
+        """Take the next block; BurstError or SourceDataError where it cannot be used."""
+
+    def flush(self) -> Heard:
+        """End what is still open: the samples are over."""
+
+    def tune(self, block: IQBlock) -> None:
+        """Build what blocks like this need, and end what was open; SourceDataError if it can't."""
+
+    def limit_to(self, channels: Collection[str], *, with_mel: bool) -> None:
+        """From the next block on, compute these channels only, and mel only where wanted."""
 
 
 class SignalChain:
@@ -74,9 +106,28 @@ class SignalChain:
         self._gain_db = gain_db
         self._has_level = has_level
         self._mel_profile = mel_profile
+        self._with_mel = True
+        self._wanted = frozenset(channel.name for channel in channels)
         self._front_end: FrontEnd | None = None
-        self._detectors: dict[str, Detector] = {}
-        self._decided_utc_ns: dict[str, int] = {}
+        self._ended: list[Burst] = []
+        """What a change of tuning ended: comes out with the next block that is taken."""
+        self._detectors: dict[float, list[Detector]] = {}
+        """By the bandwidth of their channels."""
+        self._coverage = Coverage(gain_db=gain_db, has_level=has_level)
+
+    @property
+    def active_channels(self) -> frozenset[str]:
+        """Names of the channels that are computed from the next block on."""
+        return self._wanted
+
+    def limit_to(self, channels: Collection[str], *, with_mel: bool) -> None:
+        """From the next block on, compute these channels only, and mel only where wanted.
+
+        What is open on the others ends, and nothing is claimed of them, until they are wanted
+        again: they then begin as after a gap. May be called from any thread.
+        """
+        self._wanted = frozenset(c.name for c in self._channels if c.name in channels)
+        self._with_mel = with_mel
 
     def process(self, block: IQBlock) -> Heard:
         """Take the next block.
@@ -88,68 +139,54 @@ class SignalChain:
         SourceDataError
             A channel lies outside the band that the receiver is tuned to.
         """
-        bursts: list[Burst] = []
         if self._front_end is None or not self._front_end.accepts(block):
-            bursts += self.tune(block)
+            self.tune(block)
         assert self._front_end is not None
-        receiver = replace(self._receiver, place=block.place) if block.place else self._receiver
+        self._front_end.limit_to(self._wanted)
+        channel_blocks = self._front_end.process(block)
+        bursts, self._ended = self._ended, []
         listening: list[Listening] = []
-        count = SampleCount()
-        for channel_block in self._front_end.process(block):
-            if channel_block.channel == self._channels[0].spec:
-                count += channel_block.count
-            detector = self._detectors[channel_block.channel.name]
-            bursts += detector.process(channel_block)
-            listening += self._listened(detector, channel_block, receiver)
-        return replace(self._measured(bursts), listening=tuple(listening), count=count)
+        for channel_block in channel_blocks:
+            for detector in self._detectors[channel_block.bandwidth_hz]:
+                bursts += detector.process(channel_block)
+                listening += self._coverage.extend(detector.heeds, block, self._receiver)
+        heard = self._measured(bursts)
+        return replace(heard, listening=tuple(listening), count=channel_blocks[0].count)
 
     def flush(self) -> Heard:
         """End what is still open: the samples are over."""
-        return self._measured([b for d in self._detectors.values() for b in d.flush()])
+        self._end()
+        bursts, self._ended = self._ended, []
+        return self._measured(bursts)
 
     @property
     def noise_floor_dbfs(self) -> dict[str, float]:
-        """Channel name → tracked noise floor, where there is one yet."""
-        floors = {name: d.noise_floor_dbfs for name, d in self._detectors.items()}
-        return {name: floor for name, floor in floors.items() if floor is not None}
+        """Active channel → tracked noise floor, where there is one yet."""
+        floors = [d.noise_floor_dbfs for some in self._detectors.values() for d in some]
+        return {c: floor for known in floors for c, floor in known.items() if c in self._wanted}
 
-    def tune(self, block: IQBlock) -> list[Burst]:
+    def tune(self, block: IQBlock) -> None:
         """Build the chain for a block's rate, centre and sample format, and end what was open.
 
         Raises SourceDataError where a channel lies outside the block's band.
         """
-        ended = [b for d in self._detectors.values() for b in d.flush()]
+        self._end()
         try:
             self._front_end = FrontEnd(
                 datatype=block.datatype,
                 sample_rate_hz=block.sample_rate_hz,
                 center_freq_hz=block.center_freq_hz,
                 channels=[channel.spec for channel in self._channels],
+                full_scale=block.full_scale,
             )
         except ValueError as error:
             raise SourceDataError(str(error)) from error
-        self._detectors = {channel.name: detector_of(channel) for channel in self._channels}
-        return ended
+        self._detectors = detectors_of(self._channels)
 
-    def _listened(
-        self, detector: Detector, block: ChannelBlock, receiver: ReceiverInfo
-    ) -> Iterator[Listening]:
-        """That the channel is decided up to an instant, if that instant moved on."""
-        name = block.channel.name
-        since_utc_ns, until_utc_ns = detector.listening_since_ns, detector.listened_until_ns
-        limit_dbfs = detector.limit_dbfs
-        if since_utc_ns is None or until_utc_ns is None or limit_dbfs is None:
-            return
-        from_utc_ns = max(since_utc_ns, self._decided_utc_ns.get(name, since_utc_ns))
-        if until_utc_ns > from_utc_ns:
-            self._decided_utc_ns[name] = until_utc_ns
-            yield Listening(
-                receiver=receiver,
-                start_utc_ns=from_utc_ns,
-                end_utc_ns=until_utc_ns,
-                limit_dbfs={name: limit_dbfs if self._has_level else math.inf},
-                gain_db=self._gain_db if block.gain_db is None else block.gain_db,
-            )
+    def _end(self) -> None:
+        for some in self._detectors.values():
+            for detector in some:
+                self._ended += detector.flush()
 
     def _measured(self, bursts: list[Burst]) -> Heard:
         observations, refused = [], []
@@ -159,27 +196,28 @@ class SignalChain:
                     burst,
                     receiver=self._receiver,
                     gain_db=self._gain_db,
-                    mel=self._mel_profile,
+                    mel=self._mel_profile if self._with_mel else None,
                     snippet=burst.clock.shares_time_base,
                 )
             except BurstError as error:
                 refused.append(error)
                 continue
-            if not self._has_level:
-                observation = replace(observation, level_dbfs=None)
-            observations.append(observation)
+            observations.append(observation if self._has_level else _without_level(observation))
         return Heard(observations=tuple(observations), refused=tuple(refused))
 
 
-def detector_of(channel: Channel) -> Detector:
-    """The detector that a channel's configuration asks for."""
-    return Detector(
-        channel=channel.spec,
-        mode=channel.mode,
-        open_db=channel.open_db,
-        close_db=channel.close_db,
-        hang_s=channel.hang_s,
-        min_duration_s=channel.min_duration_s,
-        max_duration_s=channel.max_duration_s,
-        window_s=channel.window_s,
-    )
+def _without_level(observation: Observation) -> Observation:
+    """What can be said where the gain is automatic, and may have been anything."""
+    return replace(observation, level_dbfs=None, level_dbm=None, noise_floor_dbm=None)
+
+
+def detectors_of(channels: Sequence[Channel]) -> dict[float, list[Detector]]:
+    """The detectors that the channels' configuration asks for, by bandwidth."""
+    groups: dict[tuple[float, float | None], list[Channel]] = {}
+    for channel in channels:
+        window_s = channel.window_s if channel.mode == "continuous" else None
+        groups.setdefault((channel.bandwidth_hz, window_s), []).append(channel)
+    detectors: dict[float, list[Detector]] = {}
+    for (bandwidth_hz, _), group in groups.items():
+        detectors.setdefault(bandwidth_hz, []).append(Detector(group))
+    return detectors

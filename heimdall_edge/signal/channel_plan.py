@@ -27,12 +27,18 @@ MIN_FRAME_S = 0.01
 """Frames may always last this long, however short the filters."""
 
 
+def lies_within(channel: ChannelSpec, *, sample_rate_hz: float, center_freq_hz: float) -> bool:
+    """Whether all of a channel lies in the part of the band that a receiver passes."""
+    reach_hz = (BAND_SHARE * sample_rate_hz - channel.bandwidth_hz) / 2
+    return abs(channel.frequency_hz - center_freq_hz) <= reach_hz
+
+
 def check_fits(channel: ChannelSpec, *, sample_rate_hz: float, center_freq_hz: float) -> None:
     """Refuse a channel that this receiver cannot give, with a ``ValueError``."""
-    half_band_hz = BAND_SHARE * sample_rate_hz / 2
-    low_hz = channel.frequency_hz - channel.bandwidth_hz / 2
-    high_hz = channel.frequency_hz + channel.bandwidth_hz / 2
-    if not (low_hz >= center_freq_hz - half_band_hz and high_hz <= center_freq_hz + half_band_hz):
+    if not lies_within(channel, sample_rate_hz=sample_rate_hz, center_freq_hz=center_freq_hz):
+        half_band_hz = BAND_SHARE * sample_rate_hz / 2
+        low_hz = channel.frequency_hz - channel.bandwidth_hz / 2
+        high_hz = channel.frequency_hz + channel.bandwidth_hz / 2
         raise ValueError(
             f"channel {channel.name!r} ({low_hz:.1f}…{high_hz:.1f} Hz) lies outside the "
             f"receiver's band; expected within {center_freq_hz - half_band_hz:.1f}…"

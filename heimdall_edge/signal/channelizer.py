@@ -2,8 +2,8 @@
 
 ::
 
-                          ┌─ × response ─ small IFFT ─ × oscillator ─▶ channel 0
-    frames ─ FFT ─ − mean ┼─ × response ─ small IFFT ─ × oscillator ─▶ channel 1
+                          ┌─ × responses ─ small IFFTs ─ × oscillators ─▶ channels of one width
+    frames ─ FFT ─ − mean ┼─ × responses ─ small IFFTs ─ × oscillators ─▶ of another
     (overlap-save)        └─ …
 
 Frame k of a run covers samples ``k * hop`` to ``k * hop + n_fft``; the filters spoil ``margin``
@@ -19,25 +19,27 @@ Of its response only the bins within the channel's output rate are computed: bey
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
+from heimdall_edge.signal.channel_bank import ChannelBank
 from heimdall_edge.signal.channel_plan import (
-    FramePlan,
     channel_decimation,
     channel_taps,
     check_fits,
     plan_frames,
 )
-from heimdall_edge.types import ChannelSpec, Complex64, Float64
+from heimdall_edge.signal.long_fft import LongFft
+from heimdall_edge.types import ChannelSpec, Complex64
 
 BATCH_SAMPLES = 131_072
 """Samples that are transformed at once, so that they stay in the processor's cache."""
+
+_MEAN_BIN = np.zeros(1, np.int64)
 
 
 class MeanTracker:
@@ -105,22 +107,28 @@ class Channelizer:
         for channel in channels:
             check_fits(channel, sample_rate_hz=sample_rate_hz, center_freq_hz=center_freq_hz)
         self._mean = mean
-        self.decimations = tuple(
-            channel_decimation(sample_rate_hz, channel.bandwidth_hz) for channel in channels
-        )
-        """One a channel: input samples an output sample."""
-        filters = [channel_taps(sample_rate_hz, c.bandwidth_hz) for c in channels]
+        widths_hz = dict.fromkeys(channel.bandwidth_hz for channel in channels)
+        filters = {width_hz: channel_taps(sample_rate_hz, width_hz) for width_hz in widths_hz}
+        decimations = [channel_decimation(sample_rate_hz, width_hz) for width_hz in widths_hz]
         self.plan = plan_frames(
             sample_rate_hz=sample_rate_hz,
-            half_length=max(len(taps) for taps in filters) // 2,
-            quantum=math.lcm(*self.decimations),
+            half_length=max(len(taps) for taps in filters.values()) // 2,
+            quantum=math.lcm(*decimations),
         )
-        self._spectrum = _Spectrum(self.plan.n_fft)
-        self._banks = {divisor: _Bank(self.plan, divisor) for divisor in self.decimations}
-        for channel, divisor, taps in zip(channels, self.decimations, filters, strict=True):
+        self._fft = LongFft(self.plan.n_fft)
+        banks = {
+            width_hz: ChannelBank(self.plan, self._fft, bandwidth_hz=width_hz, decimation=divisor)
+            for width_hz, divisor in zip(widths_hz, decimations, strict=True)
+        }
+        for channel in channels:
             offset_hz = Fraction(channel.frequency_hz) - Fraction(center_freq_hz)
             offset = offset_hz / Fraction(sample_rate_hz)
-            self._banks[divisor].add(taps / full_scale, offset, self._spectrum)
+            taps = filters[channel.bandwidth_hz] / full_scale
+            banks[channel.bandwidth_hz].add(channel, taps, offset)
+        self.banks = tuple(banks.values())
+        """The channels by their widths, in the order in which these come first."""
+        self._computed: frozenset[str] | None = None
+        self.limit_to({channel.name for channel in channels})
         max_frames = max(1, BATCH_SAMPLES // self.plan.n_fft)
         self._frames = np.empty((max_frames, self.plan.n_fft), np.complex64)
         self._held = np.empty(max_frames * self.plan.hop + 2 * self.plan.margin, np.complex64)
@@ -133,8 +141,19 @@ class Channelizer:
         self.output_index = sample_index + self.plan.margin
         """Index of the input sample at which every channel's next output sample lies."""
 
+    def limit_to(self, channels: Collection[str]) -> None:
+        """From the next samples on, compute the channels of these names only."""
+        if self._computed == (names := frozenset(channels)):
+            return
+        self._computed = names
+        for bank in self.banks:
+            bank.limit_to(names)
+        self._fft.keep(np.concatenate([_MEAN_BIN, *(bank.bins.ravel() for bank in self.banks)]))
+        for bank in self.banks:
+            bank.find_bins()
+
     def feed(self, interleaved: NDArray[Any]) -> list[Complex64]:
-        """Take the next samples; give each channel's new samples, complex64 [n_outputs].
+        """Take the next samples; give each bank's new ones, complex64 [n_channels, n_outputs].
 
         Parameters
         ----------
@@ -142,10 +161,10 @@ class Channelizer:
             I, Q, I, Q …
         """
         n_frames = self._n_complete(self._n_held + len(interleaved) // 2)
-        outputs = {
-            divisor: np.empty((bank.n_channels, n_frames, bank.n_kept), np.complex64)
-            for divisor, bank in self._banks.items()
-        }
+        outputs = [
+            np.empty((len(bank.channels), n_frames, bank.n_kept), np.complex64)
+            for bank in self.banks
+        ]
         n_done = 0
         while len(interleaved):
             interleaved = self._hold(interleaved)
@@ -153,12 +172,11 @@ class Channelizer:
                 break
             spectra = self._transform_held()
             done = slice(n_done, n_done + len(spectra))
-            for divisor, bank in self._banks.items():
-                bank.filter(spectra, self.output_index, out=outputs[divisor][:, done])
+            for bank, output in zip(self.banks, outputs, strict=True):
+                bank.filter(spectra, self.output_index, out=output[:, done])
             self.output_index += len(spectra) * self.plan.hop
             n_done += len(spectra)
-        rows = {divisor: iter(channels) for divisor, channels in outputs.items()}
-        return [next(rows[divisor]).flatten() for divisor in self.decimations]
+        return [output.reshape(len(output), n_frames * output.shape[2]) for output in outputs]
 
     def _n_complete(self, n_samples: int) -> int:
         """How many frames lie wholly within that many samples."""
@@ -173,112 +191,14 @@ class Channelizer:
         return interleaved[2 * n_taken :]
 
     def _transform_held(self) -> Complex64:
-        """Use up the complete frames; give their spectra less the mean, [n_frames, n_fft]."""
+        """Use up the complete frames; give their spectra less the mean, [n_frames, n_kept]."""
         n_fft, hop = self.plan.n_fft, self.plan.hop
         n_frames = self._n_complete(self._n_held)
         frames = self._frames[:n_frames]
         frames[:] = np.lib.stride_tricks.sliding_window_view(self._held, n_fft)[::hop][:n_frames]
-        spectra = self._spectrum.of(frames)
+        spectra = self._fft.of(frames)
         spectra[:, 0] -= n_fft * self._mean.track(spectra[:, 0] / n_fft, hop)
         n_left = self._n_held - n_frames * hop
         self._held[:n_left] = self._held[n_frames * hop : self._n_held]
         self._n_held = n_left
         return spectra
-
-
-class _Spectrum:
-    """A long transform in two passes of short ones (Cooley and Tukey's, the rows by columns).
-
-    pocketfft vectorises over transforms, not within one, and allocates as much as it transforms:
-    many short ones are faster than a few long ones, and take no fresh pages from the system.
-    """
-
-    def __init__(self, n_fft: int) -> None:
-        self._n_rows = max(n for n in range(1, math.isqrt(n_fft) + 1) if n_fft % n == 0)
-        self._n_columns = n_fft // self._n_rows
-        products = np.outer(np.arange(self._n_rows), np.arange(self._n_columns))
-        self._twiddles = _phasor(-products / n_fft)
-
-    def of(self, frames: Complex64) -> Complex64:
-        """Put frames' spectra in their place, complex64 [n_frames, n_fft], in :meth:`position`s."""
-        rows = frames.reshape(-1, self._n_rows, self._n_columns)
-        columns = scipy.fft.fft(rows, axis=1, overwrite_x=True)
-        columns *= self._twiddles
-        spectra: Complex64 = scipy.fft.fft(columns, axis=2, overwrite_x=True)
-        return spectra.reshape(frames.shape)
-
-    def position(self, bins: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where bins stand in :meth:`of`'s output; bin 0 is the first."""
-        columns, rows = np.divmod(bins % (self._n_rows * self._n_columns), self._n_rows)
-        return rows * self._n_columns + columns
-
-
-class _Bank:
-    """The channels that share one decimation, computed together."""
-
-    def __init__(self, plan: FramePlan, decimation: int) -> None:
-        self._plan = plan
-        self._decimation = decimation
-        self._n_bins = plan.n_fft // decimation
-        self.n_kept = plan.hop // decimation
-        self._kept = slice(plan.margin // decimation, plan.margin // decimation + self.n_kept)
-        self._positions = np.empty((0, self._n_bins), np.int64)
-        """int64 [n_channels, n_bins]: where a channel's bins stand in the spectrum."""
-        self._responses = np.empty((0, self._n_bins), np.float32)
-        """float32 [n_channels, n_bins]."""
-        self._residuals = np.empty((0, self.n_kept), np.complex64)
-        """complex64 [n_channels, n_kept]: from the nearest bin to the channel's exact centre."""
-        self._steps = np.empty(0, np.uint64)
-        """uint64 [n_channels]: oscillator steps a sample; 2**64 are a cycle, and wrap exactly."""
-
-    @property
-    def n_channels(self) -> int:
-        return len(self._steps)
-
-    def add(self, taps: Float64, offset: Fraction, spectrum: _Spectrum) -> None:
-        """Add a channel whose centre lies ``offset`` cycles a sample from the band's."""
-        plan = self._plan
-        center = round(offset * plan.n_fft)
-        # In the order of the small transform: the upper half of the channel comes first.
-        bins = center + np.fft.fftfreq(self._n_bins, 1 / self._n_bins).astype(np.int64)
-        response = _response(taps, float(offset), plan.n_fft)[bins % plan.n_fft] / self._decimation
-        kept_samples = self._decimation * np.arange(self.n_kept)
-        start = center * plan.margin % plan.n_fft / plan.n_fft
-        residual = _phasor(start + float(Fraction(center, plan.n_fft) - offset) * kept_samples)
-        step = np.array([round(offset * 2**64) % 2**64], np.uint64)
-        self._positions = np.vstack([self._positions, spectrum.position(bins)])
-        self._responses = np.vstack([self._responses, response.astype(np.float32)])
-        self._residuals = np.vstack([self._residuals, residual])
-        self._steps = np.append(self._steps, step)
-
-    def filter(self, spectra: Complex64, first_index: int, *, out: Complex64) -> None:
-        """Compute the channels' samples.
-
-        Parameters
-        ----------
-        spectra : complex64 [n_frames, n_fft]
-        first_index : int
-            Of the input sample at the first frame's first output.
-        out : complex64 [n_channels, n_frames, n_kept]
-        """
-        own = np.take(spectra, self._positions, axis=1)
-        own *= self._responses
-        filtered = scipy.fft.ifft(own, overwrite_x=True)[:, :, self._kept]
-        indices = [(first_index + i * self._plan.hop) % 2**64 for i in range(len(spectra))]
-        turns = np.array(indices, np.uint64)[:, None] * self._steps
-        filtered *= _phasor(turns * -(2.0**-64))[:, :, None]
-        np.multiply(filtered, self._residuals, out=out.swapaxes(0, 1))
-
-
-def _response(taps: Float64, center_cycles: float, n_fft: int) -> Float64:
-    """The taps' response about a centre in cycles a sample; float64 [n_fft], real: no delay."""
-    n = np.arange(len(taps)) - len(taps) // 2
-    shifted = np.zeros(n_fft, np.complex128)
-    shifted[n] = taps * np.exp(2j * np.pi * center_cycles * n)
-    response: Float64 = scipy.fft.fft(shifted).real
-    return response
-
-
-def _phasor(cycles: NDArray[np.floating[Any]]) -> Complex64:
-    phasor: Complex64 = np.exp(2j * np.pi * cycles).astype(np.complex64)
-    return phasor

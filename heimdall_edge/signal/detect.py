@@ -8,26 +8,47 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import NamedTuple, Protocol
 
+import numpy as np
+
+from heimdall_edge.config import Channel
 from heimdall_edge.signal.bursts import BurstFinder
-from heimdall_edge.signal.history import ChannelHistory, Span
+from heimdall_edge.signal.floor import Rows
+from heimdall_edge.signal.history import ChannelHistory, Instants, Span
 from heimdall_edge.signal.windows import WindowGrid
-from heimdall_edge.types import Burst, ChannelBlock, ChannelSpec
+from heimdall_edge.types import Burst, ChannelBlock, ChannelSpec, Float64
 
 _GREATEST_JUMP_NS = 250_000_000
 """A stamp that is off by more was set anew (a clock stepped): a gap, whatever the block says."""
+
+
+class Heed(NamedTuple):
+    """How well one channel is listened to."""
+
+    channel: str
+    since_utc_ns: int
+    """When the last gap ended: nothing is known of what was before."""
+    until_utc_ns: int
+    """Every burst that starts before this instant has been given. A transmission under way holds
+    it at its start (or at its last cut)."""
+    limit_dbfs: float
+    """The total level in the channel under which nothing is reported."""
 
 
 class _Finder(Protocol):
     """What looks for spans, run by run."""
 
     @property
-    def settled(self) -> int: ...
+    def since_utc_ns(self) -> Instants: ...
 
     @property
-    def noise_power(self) -> float | None: ...
+    def settled(self) -> Rows: ...
+
+    @property
+    def noise_power(self) -> Float64: ...
 
     def add(self, history: ChannelHistory) -> list[Span]: ...
 
@@ -35,11 +56,13 @@ class _Finder(Protocol):
 
 
 class Detector:
-    """Finds the transmissions on one channel of one receiver.
+    """Finds the transmissions on channels of one width of one receiver.
 
     Parameters
     ----------
-    mode
+    channels : sequence of Channel
+        Of one bandwidth and one mode, and of one ``window_s`` where that is ``continuous``.
+
         ``burst`` gives each transmission, from ``open_db`` over the tracked floor until it stays
         under ``close_db`` for ``hang_s``. One longer than ``max_duration_s`` is cut at whole
         multiples of that in UTC; a piece under ``min_duration_s`` is not reported.
@@ -50,67 +73,64 @@ class Detector:
     -----
     A gap ends what is open, and so does a change of rate or gain, or a clock that is set. The
     floor outlives a gap, but not a change of gain or rate. What a gap cost is counted in each
-    burst that touches it.
+    burst that touches it. A channel that a block leaves out ends there; one that comes back begins
+    as after a gap.
     """
 
-    def __init__(
-        self,
-        *,
-        channel: ChannelSpec,
-        mode: Literal["burst", "continuous"] = "burst",
-        open_db: float = 8.0,
-        close_db: float = 5.0,
-        hang_s: float = 0.2,
-        min_duration_s: float = 0.05,
-        max_duration_s: float = 5.0,
-        window_s: float = 5.0,
-    ) -> None:
-        self._channel = channel
-        self._mode = mode
-        self._open_db = open_db
-        self._close_db = close_db
-        self._hang_s = hang_s
-        self._min_duration_s = min_duration_s
-        self._max_duration_s = max_duration_s
-        self._window_s = window_s
+    def __init__(self, channels: Sequence[Channel]) -> None:
+        self._channels = tuple(channels)
+        self._row_of = {channel.spec: row for row, channel in enumerate(channels)}
+        self._rows: Rows = np.empty(0, np.intp)
+        """Of the channels in ``_own``, in that order, the rows of the finder's arrays."""
+        self._seen: tuple[ChannelSpec, ...] = ()
+        """The channels of the newest block …"""
+        self._own: tuple[ChannelSpec, ...] = ()
+        """… and those of them that are watched here."""
         self._history: ChannelHistory | None = None
         self._finder: _Finder | None = None
         self._is_flushed = False
 
     @property
-    def noise_power(self) -> float | None:
-        """Noise floor in the channel's bandwidth, linear, full scale 1.0; None while unknown."""
-        return self._finder.noise_power if self._finder else None
+    def noise_power(self) -> dict[str, float]:
+        """Noise floors by channel, in its bandwidth, linear, full scale 1.0, where known."""
+        if self._finder is None:
+            return {}
+        powers = zip(self._channels, self._finder.noise_power.tolist(), strict=True)
+        return {channel.name: power for channel, power in powers if not math.isnan(power)}
 
     @property
-    def noise_floor_dbfs(self) -> float | None:
-        """:attr:`noise_power` as a level."""
-        return None if self.noise_power is None else 10 * math.log10(self.noise_power)
+    def noise_floor_dbfs(self) -> dict[str, float]:
+        """:attr:`noise_power` as levels."""
+        return {name: 10 * math.log10(power) for name, power in self.noise_power.items()}
 
     @property
-    def limit_dbfs(self) -> float | None:
-        """The total level in the channel under which nothing is reported; None while unknown."""
-        floor_dbfs = self.noise_floor_dbfs
-        return None if floor_dbfs is None else floor_dbfs + self._open_db
-
-    @property
-    def listening_since_ns(self) -> int | None:
-        """When the last gap ended: nothing is known of what was before; None before any block."""
-        return self._history.start_utc_ns if self._history else None
-
-    @property
-    def listened_until_ns(self) -> int | None:
-        """Every burst that starts before this instant has been given; None before any block.
-
-        A transmission under way holds it at its start (or at its last cut).
-        """
-        if self._history is None or self._finder is None:
-            return None
-        settled = self._history.stop if self._is_flushed else self._finder.settled
-        return self._history.utc_ns(settled)
+    def heeds(self) -> Iterator[Heed]:
+        """How well each channel of the newest block is listened to, where its floor is known."""
+        history, finder = self._history, self._finder
+        if history is None or finder is None:
+            return
+        settled = np.full(len(self._channels), history.stop) if self._is_flushed else finder.settled
+        instants = {index: history.utc_ns(index) for index in set(settled[self._rows].tolist())}
+        limits_db = 10 * np.log10(finder.noise_power)
+        since_utc_ns = finder.since_utc_ns
+        for row in self._rows.tolist():
+            if not math.isnan(limits_db[row]):
+                channel = self._channels[row]
+                yield Heed(
+                    channel.name,
+                    int(since_utc_ns[row]),
+                    instants[int(settled[row])],
+                    float(limits_db[row]) + channel.open_db,
+                )
 
     def process(self, block: ChannelBlock) -> list[Burst]:
-        """Take the channel's next block; give the bursts that ended by it."""
+        """Take the next block of these channels; give the bursts that ended by it.
+
+        Of what it holds of others, nothing is taken.
+        """
+        block = self._share_of(block)
+        if not block.channels:
+            return self.flush()
         bursts: list[Burst] = []
         history, finder = self._history, self._finder
         if history is None or finder is None or not self._continues(block, history):
@@ -119,7 +139,7 @@ class Detector:
         else:
             history.append(block)
         bursts += [history.burst(span) for span in finder.add(history)]
-        history.forget(finder.settled)
+        history.forget(finder.settled[self._rows])
         return bursts
 
     def flush(self) -> list[Burst]:
@@ -127,6 +147,18 @@ class Detector:
         bursts = self._end_run(None)
         self._is_flushed = True
         return bursts
+
+    def _share_of(self, block: ChannelBlock) -> ChannelBlock:
+        """What the block holds of these channels."""
+        if block.channels != self._seen:
+            self._seen = block.channels
+            own = [channel for channel in block.channels if channel in self._row_of]
+            self._rows = np.array([self._row_of[channel] for channel in own], np.intp)
+            self._own = tuple(own)
+        if self._own == block.channels:
+            return block
+        places = [block.channels.index(channel) for channel in self._own]
+        return replace(block, channels=self._own, iq=block.iq[places])
 
     def _continues(self, block: ChannelBlock, history: ChannelHistory) -> bool:
         if self._is_flushed or not block.follows or self._is_retuned_by(block):
@@ -164,19 +196,6 @@ class Detector:
         return [history.burst(span) for span in finder.end_run(history)]
 
     def _make_finder(self, sample_rate_hz: float) -> _Finder:
-        if self._mode == "continuous":
-            return WindowGrid(
-                sample_rate_hz=sample_rate_hz,
-                bandwidth_hz=self._channel.bandwidth_hz,
-                open_db=self._open_db,
-                window_s=self._window_s,
-            )
-        return BurstFinder(
-            sample_rate_hz=sample_rate_hz,
-            bandwidth_hz=self._channel.bandwidth_hz,
-            open_db=self._open_db,
-            close_db=self._close_db,
-            hang_s=self._hang_s,
-            min_duration_s=self._min_duration_s,
-            max_duration_s=self._max_duration_s,
-        )
+        if self._channels[0].mode == "continuous":
+            return WindowGrid(self._channels, sample_rate_hz=sample_rate_hz)
+        return BurstFinder(self._channels, sample_rate_hz=sample_rate_hz)

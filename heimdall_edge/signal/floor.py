@@ -11,8 +11,12 @@ import math
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heimdall_edge.types import Float32, Float64
+
+Rows = NDArray[np.intp]
+"""Indices of channels, ascending."""
 
 LEAST_NOISE_POWER = 1e-15
 """-150 dBFS: under the floor of any converter; digital silence counts as this much noise."""
@@ -69,34 +73,46 @@ def quiet_level(density: Float64, *, n_frames: int, quantile: float = 0.25) -> f
     return low / gamma_quantile(independent_averages(n_frames), quantile)
 
 
-class _LevelHistogram:
+class _LevelHistograms:
     """Levels of late, in steps of 0.1 dB, each with a weight that fades; and their low quantile."""
 
-    def __init__(self, shape: float) -> None:
-        self._weights: Float64 = np.zeros(_N_STEPS, np.float64)
+    def __init__(self, n_channels: int, shape: float) -> None:
+        self._weights: Float64 = np.zeros((n_channels, _N_STEPS), np.float64)
+        self._lowest, self._highest = _N_STEPS - 1, 0
+        """Steps that ever had a weight: a third of them, where nothing is at full scale."""
         self._correction = gamma_quantile(shape, _QUANTILE)
 
-    def add(self, power: Float32, *, fading: float) -> None:
-        level_db = 10 * np.log10(np.maximum(power[np.isfinite(power)], LEAST_NOISE_POWER))
-        steps = ((level_db - _LEAST_DB) / _DB_PER_STEP).astype(np.intp)
-        self._weights *= fading
-        self._weights += np.bincount(np.clip(steps, 0, _N_STEPS - 1), minlength=_N_STEPS)
+    def add(self, power: Float32, rows: Rows, *, fading: float) -> None:
+        """Add levels of the channels in ``rows``, float32 [n_rows, n]."""
+        is_finite = np.isfinite(power)
+        level_db = 10 * np.log10(np.maximum(np.where(is_finite, power, 1.0), LEAST_NOISE_POWER))
+        steps = ((level_db - _LEAST_DB) / _DB_PER_STEP).astype(np.intp).clip(0, _N_STEPS - 1)
+        self._weights[rows, self._used] *= fading
+        self._lowest = min(self._lowest, int(steps.min()))
+        self._highest = max(self._highest, int(steps.max()))
+        cells = steps + rows[:, None] * _N_STEPS
+        np.add.at(self._weights.reshape(-1), cells[is_finite], 1.0)
+
+    def noise_power(self, rows: Rows) -> Float64:
+        """Mean of the noise whose low quantile this is, float64 [n_rows]; NaN while empty."""
+        weights = self._weights[rows, self._used]
+        below = np.cumsum(weights, axis=1)
+        wanted = _QUANTILE * below[:, -1:]
+        step = np.count_nonzero(below < wanted, axis=1)[:, None]
+        at_step = np.take_along_axis(weights, step, axis=1)
+        with np.errstate(invalid="ignore"):  # 0 / 0 where nothing was ever added
+            within = 1 - (np.take_along_axis(below, step, axis=1) - wanted) / at_step
+        low_db = _LEAST_DB + (self._lowest + step + within) * _DB_PER_STEP
+        power: Float64 = 10 ** (low_db[:, 0] / 10) / self._correction
+        return power
 
     @property
-    def noise_power(self) -> float | None:
-        """Mean of the noise whose low quantile this is; None while empty."""
-        below = np.cumsum(self._weights)
-        if below[-1] == 0:
-            return None
-        wanted = _QUANTILE * below[-1]
-        step = int(np.searchsorted(below, wanted))
-        within = 1 - (below[step] - wanted) / self._weights[step]
-        low_db = _LEAST_DB + (step + within) * _DB_PER_STEP
-        return float(10 ** (low_db / 10)) / self._correction
+    def _used(self) -> slice:
+        return slice(self._lowest, self._highest + 1)
 
 
-class NoiseFloor:
-    """Tracks a channel's noise by the levels of the last minute.
+class NoiseFloors:
+    """Tracks the noise of channels of one width by the levels of the last minute.
 
     Two kinds of level fall into histograms that forget with a time constant of 20 s: those of
     single columns over 16 frames (a carrier that never ends leaves most of them free) and those of
@@ -105,25 +121,37 @@ class NoiseFloor:
     minute, and outlasts whatever leaves a tenth of either kind free meanwhile.
     """
 
-    def __init__(self, *, n_columns: int) -> None:
-        self._columns = _LevelHistogram(independent_averages(_FRAMES_PER_CELL))
-        self._frames = _LevelHistogram(independent_columns(n_columns))
-        self.power: float | None = None
-        """Mean noise level on the scale of the frames, linear; None before the first."""
+    def __init__(self, *, n_channels: int, n_columns: int) -> None:
+        self._columns = _LevelHistograms(n_channels, independent_averages(_FRAMES_PER_CELL))
+        self._frames = _LevelHistograms(n_channels, independent_columns(n_columns))
+        self.power: Float64 = np.full(n_channels, np.nan)
+        """float64 [n_channels]: mean noise level on the scale of the frames, linear; NaN before
+        the first."""
 
     @staticmethod
     def whole_cells(n_frames: int) -> int:
         """The least number of frames that is not under ``n_frames`` and leaves none over."""
         return max(1, math.ceil(n_frames / _FRAMES_PER_CELL)) * _FRAMES_PER_CELL
 
-    def update(self, density: Float32, *, hop_s: float) -> None:
-        """Learn from frames, float32 [n_frames, n_columns], but for those that fill no cell."""
-        n_cells = len(density) // _FRAMES_PER_CELL
-        if n_cells == 0:
+    def update(self, density: Float32, rows: Rows, *, hop_s: float) -> None:
+        """Learn from frames, but for those that fill no cell.
+
+        Parameters
+        ----------
+        density : float32 [n_rows, n_frames, n_columns]
+        rows : intp [n_rows]
+            The channels that they are of; the others' floors stay.
+        """
+        n_cells = density.shape[1] // _FRAMES_PER_CELL
+        if n_cells == 0 or len(rows) == 0:
             return
-        cells = density[: n_cells * _FRAMES_PER_CELL].reshape(n_cells, _FRAMES_PER_CELL, -1)
-        fading = math.exp(-n_cells * _FRAMES_PER_CELL * hop_s / _MEMORY_S)
-        self._columns.add(cells.mean(axis=1), fading=fading)
-        self._frames.add(cells.mean(axis=2), fading=fading)
-        found = [self._columns.noise_power, self._frames.noise_power]
-        self.power = min((p for p in found if p is not None), default=None)
+        n_frames = n_cells * _FRAMES_PER_CELL
+        cells = density[:, :n_frames].reshape(len(rows), n_cells, _FRAMES_PER_CELL, -1)
+        fading = math.exp(-n_frames * hop_s / _MEMORY_S)
+        # Sums by einsum: NumPy's own of so short rows take several times as long.
+        per_column = np.einsum("rcfk->rck", cells) / np.float32(_FRAMES_PER_CELL)
+        per_frame = np.einsum("rcfk->rcf", cells) / np.float32(cells.shape[3])
+        self._columns.add(per_column.reshape(len(rows), -1), rows, fading=fading)
+        self._frames.add(per_frame.reshape(len(rows), -1), rows, fading=fading)
+        found = (self._columns.noise_power(rows), self._frames.noise_power(rows))
+        self.power[rows] = np.fmin(*found)

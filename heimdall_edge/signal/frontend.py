@@ -2,7 +2,7 @@
 
 ::
 
-    IQBlock ─▶ refused? ─▶ gap? ─▶ Channelizer ─▶ ChannelBlock, one a channel
+    IQBlock ─▶ refused? ─▶ gap? ─▶ Channelizer ─▶ ChannelBlock, one a width of channels
 
 Samples stay in the converter's own steps until the channel filters scale them: no pass over the
 wideband samples is spent on the offset or the scale.
@@ -11,8 +11,8 @@ wideband samples is spent on the offset or the scale.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -64,6 +64,15 @@ LAYOUTS: dict[SampleFormat, SampleLayout] = {
 }
 
 
+def layout_of(datatype: SampleFormat, full_scale: float | None = None) -> SampleLayout:
+    """A format's numbers, of a converter that fills it, or of a smaller one inside it."""
+    layout = LAYOUTS[datatype]
+    if full_scale is None:
+        return layout
+    highest = round(full_scale) - (layout.highest < layout.full_scale)
+    return replace(layout, lowest=-round(full_scale), highest=highest, full_scale=full_scale)
+
+
 class FrontEnd:
     """Raw samples of one receiver to complex64 samples of its channels.
 
@@ -78,6 +87,8 @@ class FrontEnd:
         Of the blocks that it takes.
     channels : sequence of ChannelSpec
         At least one.
+    full_scale : float, optional
+        As :attr:`IQBlock.full_scale` says.
     remove_offset : bool, optional
         Whether to track and remove the converter's offset; ``None`` is for the 8-bit formats.
 
@@ -94,14 +105,15 @@ class FrontEnd:
         sample_rate_hz: float,
         center_freq_hz: float,
         channels: Sequence[ChannelSpec],
+        full_scale: float | None = None,
         remove_offset: bool | None = None,
     ) -> None:
         _check_stream(datatype, sample_rate_hz, channels)
         self._datatype = datatype
         self._sample_rate_hz = sample_rate_hz
         self._center_freq_hz = center_freq_hz
-        self._layout = layout = LAYOUTS[datatype]
-        self._channels = tuple(channels)
+        self._full_scale = full_scale
+        self._layout = layout = layout_of(datatype, full_scale)
         is_tracked = layout.is_raw if remove_offset is None else remove_offset
         self._channelizer = Channelizer(
             sample_rate_hz=sample_rate_hz,
@@ -124,15 +136,20 @@ class FrontEnd:
         """Whether the block is of this front end's format, rate (within 1 ppm) and centre."""
         return (
             block.datatype == self._datatype
+            and block.full_scale == self._full_scale
             and math.isclose(block.sample_rate_hz, self._sample_rate_hz, rel_tol=RATE_WANDER)
             and block.center_freq_hz == self._center_freq_hz
         )
 
-    def process(self, block: IQBlock) -> tuple[ChannelBlock, ...]:
-        """Take the next block; give one ChannelBlock a channel, in their order.
+    def limit_to(self, channels: Collection[str]) -> None:
+        """From the next block on, compute the channels of these names only."""
+        self._channelizer.limit_to(channels)
 
-        One may have no samples yet (``iq`` empty), but still carries the counts: summed over a
-        channel's blocks, they are those of the blocks put in. ``follows`` is False from a gap up
+    def process(self, block: IQBlock) -> tuple[ChannelBlock, ...]:
+        """Take the next block; give one ChannelBlock a width, in the order of the channels.
+
+        One may have no samples yet, or no channels, but still carries the counts: summed over a
+        width's blocks, they are those of the blocks put in. ``follows`` is False from a gap up
         to and including the first block after it that has samples.
 
         Raises
@@ -148,24 +165,25 @@ class FrontEnd:
         self._restart_at_gap(block)
         first_index = self._channelizer.output_index
         outputs = self._channelizer.feed(block.samples)
-        follows, self._follows = self._follows, self._follows or len(outputs[0]) > 0
+        follows, self._follows = self._follows, self._follows or outputs[0].shape[1] > 0
         # Exact: integers up to the division, and only over the few samples to this block's stamp.
         offset_ns = round((first_index - block.sample_start) * NS_PER_S / block.sample_rate_hz)
         return tuple(
             ChannelBlock(
-                channel=channel,
+                bandwidth_hz=bank.bandwidth_hz,
+                channels=bank.channels,
                 iq=frozen_array(iq),
-                sample_rate_hz=block.sample_rate_hz / decimation,
+                sample_rate_hz=block.sample_rate_hz / bank.decimation,
                 start_utc_ns=block.start_utc_ns + offset_ns,
                 follows=follows,
                 count=count,
                 clock=block.clock,
                 place=block.place,
                 gain_db=block.gain_db,
+                full_scale_dbm=block.full_scale_dbm,
+                frequency_error=block.frequency_error,
             )
-            for channel, iq, decimation in zip(
-                self._channels, outputs, self._channelizer.decimations, strict=True
-            )
+            for bank, iq in zip(self._channelizer.banks, outputs, strict=True)
         )
 
     def _check(self, block: IQBlock) -> None:
@@ -185,7 +203,8 @@ class FrontEnd:
             raise
 
     def _restart_at_gap(self, block: IQBlock) -> None:
-        if block.lost_samples or block.dropped_samples or block.sample_start != self._next_index:
+        n_missing = block.lost_samples + block.dropped_samples + block.discarded_samples
+        if n_missing or block.sample_start != self._next_index:
             self._channelizer.restart(block.sample_start)
             self._follows = False
         self._next_index = block.sample_start + block.n_samples

@@ -91,6 +91,8 @@ def measure(
         duration_s=burst.duration_s,
         noise_floor_dbfs=power_to_dbfs(noise_power),
         level_dbfs=power_to_dbfs(power),
+        level_dbm=_dbm(power, burst.full_scale_dbm),
+        noise_floor_dbm=_dbm(noise_power, burst.full_scale_dbm),
         gain_db=gain_db if burst.gain_db is None else burst.gain_db,
         snr_db=snr_db(power, noise_power),
         bandwidth_hz=occupied.bandwidth_hz if occupied else None,
@@ -98,10 +100,16 @@ def measure(
         count=burst.count,
         clipped_fraction=burst.count.clipped_fraction,
         clock=burst.clock,
+        frequency_error=burst.frequency_error,
         mel=_mel(burst, noise_power, mel) if mel else None,
         snippet=IQSnippet(burst.iq, burst.sample_rate_hz, burst.start_utc_ns) if snippet else None,
         detected_monotonic_s=detected_monotonic_s,
     )
+
+
+def _dbm(power: float, full_scale_dbm: float | None) -> float | None:
+    """Level at the antenna of a linear power, where that of full scale is known."""
+    return None if full_scale_dbm is None else power_to_dbfs(power) + full_scale_dbm
 
 
 def _mean_power(burst: Burst) -> float:

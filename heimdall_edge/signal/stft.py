@@ -48,25 +48,30 @@ class Stft:
     def power_density(self, iq: Complex64) -> Float32:
         """Power density of each whole frame.
 
+        Parameters
+        ----------
+        iq : complex64 [..., n_samples]
+
         Returns
         -------
-        float32 [n_frames, n_fft]
+        float32 [..., n_frames, n_fft]
             Column k at (k - n_fft / 2) / n_fft of the sample rate: both sides of complex IQ, lowest
             frequency first. White noise of power σ² reads σ² in every column; a frame's mean over
             the columns is therefore its power.
         """
-        n_frames = self.n_frames(len(iq))
+        n_frames = self.n_frames(iq.shape[-1])
+        shape = (*iq.shape[:-1], n_frames, self.n_fft)
         if n_frames == 0:
-            return np.empty((0, self.n_fft), np.float32)
+            return np.empty(shape, np.float32)
         iq = np.ascontiguousarray(iq)
         # A view, as by as_strided, which takes longer than the transform of a small block.
-        strides = (self.hop_length * iq.itemsize, iq.itemsize)
-        frames = np.ndarray((n_frames, self.n_fft), iq.dtype, iq, strides=strides)
+        strides = (*iq.strides[:-1], self.hop_length * iq.itemsize, iq.itemsize)
+        frames = np.ndarray(shape, iq.dtype, iq, strides=strides)
         with np.errstate(over="ignore", invalid="ignore"):  # bad samples give inf or NaN: so be it
-            spectra = scipy.fft.fft(frames * self._window, axis=1, overwrite_x=True)
+            spectra = scipy.fft.fft(frames * self._window, axis=-1, overwrite_x=True)
             parts = spectra.view(np.float32)
             np.square(parts, out=parts)
-            density: Float32 = parts[:, 0::2] + parts[:, 1::2]
+            density: Float32 = parts[..., 0::2] + parts[..., 1::2]
         return density
 
     def mean_power_density(self, iq: Complex64) -> Float64:

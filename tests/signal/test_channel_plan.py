@@ -12,6 +12,7 @@ from heimdall_edge.signal.channel_plan import (
     channel_decimation,
     channel_taps,
     check_fits,
+    lies_within,
     plan_frames,
 )
 from heimdall_edge.types import ChannelSpec
@@ -111,6 +112,15 @@ def test_a_channel_outside_the_band_is_refused_with_its_edges(frequency_hz):
     channel = ChannelSpec("link", frequency_hz, 10e3)
     with pytest.raises(ValueError, match=r"channel 'link' \(.*432020000\.0…433980000\.0 Hz"):
         check_fits(channel, sample_rate_hz=2e6, center_freq_hz=433e6)
+
+
+@pytest.mark.parametrize(
+    ("frequency_hz", "expected"),
+    [(433e6, True), (433.975e6, True), (433.976e6, False), (432.025e6, True), (432.024e6, False)],
+)
+def test_a_channel_lies_within_the_band_up_to_its_edges(frequency_hz, expected):
+    channel = ChannelSpec("link", frequency_hz, 10e3)
+    assert lies_within(channel, sample_rate_hz=2e6, center_freq_hz=433e6) is expected
 
 
 @pytest.mark.parametrize("width_hz", [100.0, 0.0, -5.0])

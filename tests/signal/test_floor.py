@@ -8,7 +8,7 @@ from scipy import stats
 
 from heimdall_edge.signal.floor import (
     LEAST_NOISE_POWER,
-    NoiseFloor,
+    NoiseFloors,
     gamma_quantile,
     independent_averages,
     independent_columns,
@@ -28,16 +28,21 @@ def noise_density(rng: np.random.Generator, n_frames: int, power: float = 1.0) -
     return Stft(hann(20)).power_density(iq.view(np.complex64)[:, 0])
 
 
-def tracked(slots: list[np.ndarray]) -> NoiseFloor:
-    floor = NoiseFloor(n_columns=20)
+def tracked(slots: list[np.ndarray]) -> NoiseFloors:
+    """The floor of a single channel."""
+    floor = NoiseFloors(n_channels=1, n_columns=20)
     for slot in slots:
-        floor.update(slot, hop_s=HOP_S)
+        update(floor, slot)
     return floor
 
 
-def error_db(floor: NoiseFloor, power: float = 1.0) -> float:
-    assert floor.power is not None
-    return 10 * math.log10(floor.power / power)
+def update(floor: NoiseFloors, slot: np.ndarray) -> None:
+    floor.update(slot[None], np.array([0]), hop_s=HOP_S)
+
+
+def error_db(floor: NoiseFloors, power: float = 1.0) -> float:
+    assert np.isfinite(floor.power[0])
+    return 10 * math.log10(floor.power[0] / power)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.25, 0.5])
@@ -99,15 +104,15 @@ def test_the_floor_follows_noise_down_within_five_seconds_and_up_within_a_minute
     rng = np.random.default_rng(7)
     floor = tracked([noise_density(rng, SLOT, power=10.0) for _ in range(600)])
     for _ in range(50):
-        floor.update(noise_density(rng, SLOT), hop_s=HOP_S)
+        update(floor, noise_density(rng, SLOT))
     assert abs(error_db(floor)) < 1.5
     for _ in range(600):
-        floor.update(noise_density(rng, SLOT, power=10.0), hop_s=HOP_S)
+        update(floor, noise_density(rng, SLOT, power=10.0))
     assert abs(error_db(floor, 10.0)) < 1.5
 
 
 def test_digital_silence_reads_as_the_least_noise() -> None:
-    assert tracked([np.zeros((SLOT, 20), np.float32)]).power == pytest.approx(
+    assert tracked([np.zeros((SLOT, 20), np.float32)]).power[0] == pytest.approx(
         LEAST_NOISE_POWER, rel=1.0
     )
 
@@ -118,13 +123,27 @@ def test_what_is_not_finite_is_left_out() -> None:
     spoilt[::7] = np.nan
     floor = tracked([noise_density(rng, SLOT), spoilt, np.full((SLOT, 20), np.inf, np.float32)])
     assert abs(error_db(floor)) < 0.6
-    assert tracked([np.full((SLOT, 20), np.nan, np.float32)]).power is None
+    assert np.isnan(tracked([np.full((SLOT, 20), np.nan, np.float32)]).power[0])
 
 
 def test_frames_that_fill_no_cell_give_no_floor() -> None:
-    assert tracked([noise_density(np.random.default_rng(9), 15)]).power is None
-    assert NoiseFloor.whole_cells(1) == 16
-    assert NoiseFloor.whole_cells(17) == 32
+    assert np.isnan(tracked([noise_density(np.random.default_rng(9), 15)]).power[0])
+    assert NoiseFloors.whole_cells(1) == 16
+    assert NoiseFloors.whole_cells(17) == 32
+
+
+def test_channels_together_read_what_each_reads_alone_and_those_left_out_stay() -> None:
+    rng = np.random.default_rng(12)
+    slots = [
+        np.stack([noise_density(rng, SLOT, power=10.0**i) for i in range(3)]) for _ in range(4)
+    ]
+    floors = NoiseFloors(n_channels=3, n_columns=20)
+    for slot in slots[:3]:
+        floors.update(slot, np.arange(3), hop_s=HOP_S)
+    floors.update(slots[3][[2, 0]], np.array([2, 0]), hop_s=HOP_S)
+    for row, n_slots in enumerate((4, 3, 4)):
+        single = tracked([slot[row] for slot in slots[:n_slots]])
+        assert floors.power[row] == pytest.approx(single.power[0], rel=1e-9)
 
 
 @pytest.mark.parametrize("n_frames", [8, 38, 400])

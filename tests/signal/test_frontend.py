@@ -16,6 +16,7 @@ from heimdall_edge.types import (
     ChannelSpec,
     ClockSource,
     ClockState,
+    FrequencyError,
     IQBlock,
     Place,
     SampleCount,
@@ -64,7 +65,7 @@ def in_blocks(samples, size, datatype="cf32_le", **fields):
 
 def stream(unit, blocks):
     """The first channel's samples of a run."""
-    return np.concatenate([unit.process(b)[0].iq for b in blocks])
+    return np.concatenate([unit.process(b)[0].iq[0] for b in blocks])
 
 
 def power_db(iq):
@@ -110,6 +111,18 @@ def test_every_format_gives_the_same_channel(datatype, scale, zero, tolerance):
 def test_samples_at_the_converters_limits_are_counted_as_clipped(datatype, numbers, expected):
     (out,) = front_end(datatype=datatype).process(block(numbers, datatype))
     assert out.count == SampleCount(received=5, clipped=expected)
+
+
+def test_a_smaller_converter_inside_a_format_has_a_full_scale_and_limits_of_its_own():
+    signal = tone(41_000, 20_000, amplitude=0.7)
+    numbers = np.rint(signal * 2048)
+    twelve_bits = block(numbers, "ci16_le", full_scale=2048.0)
+    (taken,) = front_end(ABOVE, datatype="ci16_le", full_scale=2048.0).process(twelve_bits)
+    (exact,) = front_end(ABOVE).process(block(signal))
+    assert power_db(taken.iq - exact.iq) < -60
+    limits = block([-2048, 9, 9, 2047, -2047, 2046, 0, 0], "ci16_le", full_scale=2048.0)
+    (out,) = front_end(datatype="ci16_le", full_scale=2048.0).process(limits)
+    assert out.count == SampleCount(received=4, clipped=2)
 
 
 def test_a_dongle_that_centres_at_127_37_shows_no_carrier_at_its_centre():
@@ -160,41 +173,67 @@ def test_any_block_sizes_give_the_same_samples_counts_and_times(sizes):
         unit.process(block(numbers[2 * a : 2 * b], "cu8", start=int(a)))[0]
         for a, b in itertools.pairwise(edges)
     ]
-    np.testing.assert_allclose(np.concatenate([p.iq for p in pieces]), whole.iq, atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([p.iq for p in pieces], axis=1), whole.iq, atol=1e-5)
     assert sum((p.count for p in pieces), SampleCount()) == whole.count
     n_before = 0
     for piece in pieces:
         expected_ns = whole.start_utc_ns + n_before * NS_PER_S / whole.sample_rate_hz
         assert abs(piece.start_utc_ns - expected_ns) <= 1
-        n_before += len(piece.iq)
+        n_before += piece.n_samples
 
 
-def test_each_channel_gets_one_read_only_block_in_order():
-    outs = front_end(ABOVE, CENTRE).process(block(np.zeros(20_000)))
-    assert [out.channel for out in outs] == [ABOVE, CENTRE]
-    for out in outs:
-        assert out.sample_rate_hz == RATE_HZ / 16
+def test_the_channels_of_each_width_share_one_read_only_block_in_order():
+    wide = ChannelSpec("wide", CENTER_HZ, 50_000.0)
+    outs = front_end(ABOVE, wide, CENTRE).process(block(np.zeros(20_000)))
+    assert [out.channels for out in outs] == [(ABOVE, CENTRE), (wide,)]
+    for out, divisor in zip(outs, (16, 4), strict=True):
+        assert out.sample_rate_hz == RATE_HZ / divisor
+        assert out.iq.shape == (len(out.channels), out.n_samples)
         assert not out.iq.flags.writeable
+
+
+def test_channels_left_out_are_in_no_block_until_they_are_back():
+    unit = front_end(ABOVE, CENTRE)
+    numbers = np.random.default_rng(2).normal(size=60_000)
+    (whole,) = front_end(ABOVE, CENTRE).process(block(numbers))
+    pieces = []
+    for start, names in ((0, {"above", "centre"}), (10_000, {"centre"}), (20_000, {"above"})):
+        unit.limit_to(names)
+        pieces += unit.process(block(numbers[2 * start : 2 * start + 20_000], start=start))
+    assert [p.channels for p in pieces] == [(ABOVE, CENTRE), (CENTRE,), (ABOVE,)]
+    assert [p.follows for p in pieces] == [False, True, True]
+    unit.limit_to(())
+    (none,) = unit.process(block(np.zeros(20_000), start=30_000))
+    assert none.channels == ()
+    assert none.count == SampleCount(received=10_000)
+    first, second = (p.n_samples for p in pieces[:2])
+    np.testing.assert_allclose(pieces[1].iq[0], whole.iq[1][first : first + second], atol=1e-5)
+    np.testing.assert_allclose(pieces[2].iq[0], whole.iq[0][first + second :], atol=1e-5)
 
 
 def test_a_block_too_short_for_any_output_gives_empty_ones_with_its_count():
     unit = front_end()
     (first,) = unit.process(block(np.zeros(2 * 100)))
-    assert len(first.iq) == 0
+    assert first.n_samples == 0
     assert first.count == SampleCount(received=100)
     (second,) = unit.process(block(np.zeros(0), start=100))
     assert second.count == SampleCount()
     (third,) = unit.process(block(np.zeros(2 * 9_900), start=100))
-    assert len(third.iq) > 0
+    assert third.n_samples > 0
     assert [first.follows, second.follows, third.follows] == [False, False, False]
     assert unit.process(block(np.zeros(20_000), start=10_000))[0].follows
 
 
-def test_clock_place_and_gain_pass_through():
-    clock = ClockState(ClockSource.GNSS, sigma_s=1e-7, locked=True)
-    given_block = block(np.zeros(20), clock=clock, place=Place(50.0, 9.0), gain_db=29.7)
-    (out,) = front_end().process(given_block)
-    assert (out.clock, out.place, out.gain_db) == (clock, Place(50.0, 9.0), 29.7)
+def test_what_a_block_says_of_itself_passes_through():
+    said = {
+        "clock": ClockState(ClockSource.GNSS, sigma_s=1e-7, locked=True),
+        "place": Place(50.0, 9.0),
+        "gain_db": 29.7,
+        "full_scale_dbm": -12.5,
+        "frequency_error": FrequencyError(1.5, 0.25),
+    }
+    (out,) = front_end().process(block(np.zeros(20), **said))
+    assert {name: getattr(out, name) for name in said} == said
 
 
 def test_the_output_rate_follows_a_rate_that_is_fitted_anew():
@@ -214,10 +253,10 @@ def test_an_impulse_appears_at_the_instant_it_was_received(size):
     samples[2 * at] = 1.0
     unit = front_end(CENTRE)
     outs = [unit.process(b)[0] for b in in_blocks(samples, size)]
-    power = np.concatenate([np.abs(out.iq.astype(complex)) ** 2 for out in outs])
+    power = np.concatenate([np.abs(out.iq[0].astype(complex)) ** 2 for out in outs])
     times_ns = np.concatenate(
         [
-            out.start_utc_ns - EPOCH_NS + np.arange(len(out.iq)) * NS_PER_S / out.sample_rate_hz
+            out.start_utc_ns - EPOCH_NS + np.arange(out.n_samples) * NS_PER_S / out.sample_rate_hz
             for out in outs
         ]
     )
@@ -239,7 +278,7 @@ def test_times_do_not_drift_over_a_month():
         if i == 0:
             origin_ns = out.start_utc_ns
         assert abs(out.start_utc_ns - origin_ns - n_outputs * NS_PER_S / rate_hz) <= 2
-        n_outputs += len(out.iq)
+        n_outputs += out.n_samples
 
 
 def test_times_follow_each_blocks_own_stamp():
@@ -247,7 +286,7 @@ def test_times_follow_each_blocks_own_stamp():
     (before,) = unit.process(block(np.zeros(2 * 10_000)))
     corrected_ns = EPOCH_NS + 40_000_000 + 1_000  # the clock was set by 1 µs
     (after,) = unit.process(block(np.zeros(2 * 10_000), start=10_000, start_utc_ns=corrected_ns))
-    elapsed_ns = len(before.iq) * NS_PER_S / before.sample_rate_hz
+    elapsed_ns = before.n_samples * NS_PER_S / before.sample_rate_hz
     assert after.start_utc_ns - before.start_utc_ns == elapsed_ns + 1_000
 
 
@@ -267,6 +306,15 @@ def test_at_a_gap_the_filters_start_afresh_and_the_counts_ride_along(lost, dropp
     assert not out.iq.any()  # nothing of the tone before the gap
     (fresh,) = front_end().process(block(np.zeros(40_000), start=start))
     assert out.start_utc_ns == fresh.start_utc_ns
+
+
+def test_samples_thrown_away_on_purpose_are_a_gap_but_no_fault():
+    unit = front_end()
+    unit.process(block(tone(100, 20_000)))
+    (out,) = unit.process(block(np.zeros(40_000), start=20_500, discarded_samples=500))
+    assert not out.follows
+    assert out.count == SampleCount(received=20_000)
+    assert not out.iq.any()
 
 
 @pytest.mark.parametrize("start", [19_000, 20_001, 0])
@@ -335,6 +383,7 @@ def test_samples_that_are_not_of_the_format_are_refused(samples):
         {"datatype": "cu8"},
         {"sample_rate_hz": RATE_HZ + 1},
         {"center_freq_hz": CENTER_HZ + 1},
+        {"full_scale": 0.5},
     ],
 )
 def test_a_block_of_another_stream_is_not_accepted(change):

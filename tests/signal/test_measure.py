@@ -14,6 +14,7 @@ from heimdall_edge.types import (
     ChannelSpec,
     ClockSource,
     ClockState,
+    FrequencyError,
     Place,
     ReceiverInfo,
     SampleCount,
@@ -166,3 +167,18 @@ def test_levels_and_ratios_stay_within_their_bounds() -> None:
     assert power_to_dbfs(0.0) == pytest.approx(-150.0)
     assert snr_db(2.0, 1.0) == pytest.approx(0.0)
     assert snr_db(0.5, 1.0) == pytest.approx(-30.0)
+
+
+def test_levels_are_absolute_where_full_scale_is_known() -> None:
+    error = FrequencyError(-3.0, 0.5)
+    seen = measure(
+        burst(tone_in_noise(-20.0), full_scale_dbm=-31.5, frequency_error=error),
+        receiver=RECEIVER,
+    )
+    assert seen.level_dbfs is not None
+    assert seen.noise_floor_dbfs is not None
+    assert seen.level_dbm == pytest.approx(seen.level_dbfs - 31.5)
+    assert seen.noise_floor_dbm == pytest.approx(seen.noise_floor_dbfs - 31.5)
+    assert seen.frequency_error == error
+    unknown = measure(burst(tone_in_noise(-20.0)), receiver=RECEIVER)
+    assert (unknown.level_dbm, unknown.noise_floor_dbm, unknown.frequency_error) == (None,) * 3

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from heimdall_edge.config import Channel
 from heimdall_edge.signal.detect import Detector
 from heimdall_edge.signal.frontend import FrontEnd
 from heimdall_edge.types import Burst, ChannelSpec, IQBlock, SampleCount
@@ -104,12 +105,18 @@ def detected(recording: np.ndarray) -> list[Burst]:
         datatype="cu8", sample_rate_hz=RATE_HZ, center_freq_hz=1090e6, channels=[CHANNEL]
     )
     detector = Detector(
-        channel=CHANNEL,
-        open_db=22.5,
-        close_db=14.0,
-        hang_s=0.0,
-        min_duration_s=50e-6,
-        max_duration_s=0.01,
+        [
+            Channel(
+                name=CHANNEL.name,
+                frequency_hz=CHANNEL.frequency_hz,
+                bandwidth_hz=CHANNEL.bandwidth_hz,
+                open_db=22.5,
+                close_db=14.0,
+                hang_s=0.0,
+                min_duration_s=50e-6,
+                max_duration_s=0.01,
+            )
+        ]
     )
     bursts: list[Burst] = []
     for first in range(0, len(recording), 65_536):

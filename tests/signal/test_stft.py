@@ -23,6 +23,16 @@ def test_the_columns_are_those_of_a_shifted_transform_of_the_windowed_frames() -
         np.testing.assert_allclose(density[row], expected, rtol=1e-3, atol=1e-5)
 
 
+def test_rows_are_transformed_as_each_alone() -> None:
+    iq = noise(3 * 200).reshape(3, 200)
+    stft = Stft(hann(20))
+    together = stft.power_density(iq)
+    assert together.shape == (3, 19, 20)
+    for row, density in zip(iq, together, strict=True):
+        np.testing.assert_array_equal(density, stft.power_density(row))
+    assert stft.power_density(iq[:, :19]).shape == (3, 0, 20)
+
+
 def test_the_positive_side_of_a_real_signal_equals_librosas_spectrogram() -> None:
     real, window = RNG.standard_normal(4096).astype(np.float32), hann(256)
     density = Stft(window, 64).power_density(real.astype(np.complex64))
