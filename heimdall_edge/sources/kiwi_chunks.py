@@ -17,18 +17,13 @@ from io import SEEK_END, BufferedReader
 from pathlib import Path
 
 from heimdall_edge.errors import SourceDataError
-from heimdall_edge.sources.gps_time import WEEK_NS
-from heimdall_edge.sources.kiwi_stamps import MIN_STAMPS, NO_STAMP
-from heimdall_edge.types import NS_PER_S
+from heimdall_edge.sources.kiwi_stamps import MIN_STAMPS, STALE_STAMPS, stamp_ns
 
 SAMPLE_BYTES = 4
-_STALE_BLOCKS = 2
-"""The first stamps are zero, or minutes old."""
 _RIFF = struct.Struct("<4sI4s")
 _HEADER = struct.Struct("<4sI")
 _FORMAT = struct.Struct("<HHIIHH")
 _STAMP = struct.Struct("<BBII")
-_NEVER_FIXED = 255
 _MAX_BLOCK_BYTES = 1 << 20
 
 
@@ -121,9 +116,7 @@ class Layout:
         if chunk.is_cut:
             return
         age_s, _, second, ns = _STAMP.unpack(file.read(_STAMP.size))
-        is_known = age_s != _NEVER_FIXED and (second or ns)
-        is_sane = second * NS_PER_S < WEEK_NS and ns < NS_PER_S
-        self.stamps_ns.append(second * NS_PER_S + ns if is_known and is_sane else NO_STAMP)
+        self.stamps_ns.append(stamp_ns(age_s, second, ns))
 
     def _take_samples(self, chunk: _Chunk) -> None:
         if not self.nominal_rate_hz:
@@ -164,10 +157,10 @@ def read_layout(path: Path) -> tuple[Layout, int]:
                     f"{chunk.at_bytes}: {error}"
                 ) from error
     n_blocks = len(layout.offset_bytes)
-    if n_blocks < _STALE_BLOCKS + MIN_STAMPS:
+    if n_blocks < STALE_STAMPS + MIN_STAMPS:
         raise SourceDataError(
-            f"{path}: {n_blocks} blocks; expected {_STALE_BLOCKS + MIN_STAMPS} or more"
+            f"{path}: {n_blocks} blocks; expected {STALE_STAMPS + MIN_STAMPS} or more"
         )
     del layout.stamps_ns[n_blocks:]  # of a block that was cut off
-    del layout.stamps_ns[:_STALE_BLOCKS], layout.offset_bytes[:_STALE_BLOCKS]
+    del layout.stamps_ns[:STALE_STAMPS], layout.offset_bytes[:STALE_STAMPS]
     return layout, n_bytes - layout.end_bytes

@@ -17,12 +17,38 @@ from heimdall_edge.types import NS_PER_S, Float64
 
 NO_STAMP = -1
 MIN_STAMPS = 8
+STALE_STAMPS = 2
+"""The first ones are zero, or minutes old."""
+MIN_SIGMA_S = 1e-7
+"""The least σ of a stamp. The fit shows the jitter only; what all stamps of a receiver have in
+common (a single-frequency receiver's own error, antenna cable) is of this order."""
+_NEVER_FIXED = 255
 _STEP_TOLERANCE = 0.005
 """Blocks: how far a step may be off a whole number of them (the nominal rate is, by 1e-4)."""
 _FIT_ROUNDS = 5
 _OUTLIER_SIGMAS = 5.0
 _SIGMA_OVER_MAD = 1.4826
 _QUANTUM_NS = 1.0
+
+
+def stamp_ns(age_s: int, second: int, ns: int) -> int:
+    """GPS time of the week that a block's header says, ns; ``NO_STAMP`` where it says none.
+
+    Parameters
+    ----------
+    age_s
+        Seconds since the receiver last knew where it is; 255 is never.
+    second, ns
+        Of the week; both 0 where the owner gives no stamps out.
+    """
+    is_known = age_s != _NEVER_FIXED and bool(second or ns)
+    is_sane = second * NS_PER_S < WEEK_NS and ns < NS_PER_S
+    return second * NS_PER_S + ns if is_known and is_sane else NO_STAMP
+
+
+def week_step_ns(later_ns: int, earlier_ns: int) -> int:
+    """From one time of the week to another, the short way round: ±half a week."""
+    return (later_ns - earlier_ns + WEEK_NS // 2) % WEEK_NS - WEEK_NS // 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +97,7 @@ def fit_stamps(
     used = _chain(at, elapsed_ns, follows, block_ns)
     index = _block_index(len(stamps_ns), at[used], elapsed_ns[used], block_ns)
     samples = np.asarray(index[at[used]] * float(samples_per_block), np.float64)
-    rate_ns, start_ns, residual_ns = _line(samples, elapsed_ns[used])
+    rate_ns, start_ns, residual_ns = steady_line(samples, elapsed_ns[used])
     first_ns = int(stamps_ns[at[0]]) + round(start_ns)
     return StampFit(
         index, first_ns % WEEK_NS, NS_PER_S / rate_ns, residual_ns / NS_PER_S, len(used)
@@ -117,7 +143,7 @@ def _block_index(
     return np.arange(n_blocks) + np.cumsum(lost)
 
 
-def _line(samples: Float64, elapsed_ns: Float64) -> tuple[float, float, float]:
+def steady_line(samples: Float64, elapsed_ns: Float64) -> tuple[float, float, float]:
     """Slope (ns a sample), value at sample 0 (ns), rms residual (ns), without outliers."""
     keep = np.ones(len(samples), bool)
     for _ in range(_FIT_ROUNDS):

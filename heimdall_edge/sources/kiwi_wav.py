@@ -5,7 +5,7 @@
     read_kiwi_wav() ─▶ KiwiRecording ── kiwi_blocks() ──▶ IQBlock …
 
 The file is read as it goes, never mapped; memory holds one block. The name says what the file does
-not: ``<UTC yyyymmddThhmmssZ>_<Hz>_<station>_iq.wav``.
+not: ``<UTC yyyymmddThhmmssZ>_<Hz>_<station>_iq.wav``, or without the station.
 """
 
 from __future__ import annotations
@@ -23,14 +23,11 @@ from numpy.typing import NDArray
 from heimdall_edge.errors import SourceDataError
 from heimdall_edge.sources.gps_time import utc_of_week_time
 from heimdall_edge.sources.kiwi_chunks import SAMPLE_BYTES, Layout, opened, read_layout
-from heimdall_edge.sources.kiwi_stamps import NO_STAMP, fit_stamps
+from heimdall_edge.sources.kiwi_stamps import MIN_SIGMA_S, NO_STAMP, fit_stamps
 from heimdall_edge.types import NS_PER_S, ClockSource, ClockState, IQBlock, frozen_array
 
-MIN_SIGMA_S = 1e-7
-"""The least σ of a stamp. The fit shows the jitter only; what all stamps of a file have in common
-(a single-frequency receiver's own error, antenna cable) is of this order."""
-_NAME = re.compile(r"(\d{8}T\d{6}Z)_(\d+)_(.+)_iq\.wav", re.ASCII)
-_NAME_FORM = "<UTC yyyymmddThhmmssZ>_<Hz>_<station>_iq.wav"
+_NAME = re.compile(r"(\d{8}T\d{6}Z)_(\d+)(?:_(.+))?_iq\.wav", re.ASCII)
+_NAME_FORM = "<UTC yyyymmddThhmmssZ>_<Hz>_<station>_iq.wav, or without a station"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +166,7 @@ class _Name:
         match = _NAME.fullmatch(path.name)
         if match is None:
             return cls(path.stem)
-        when, hertz, station = match.groups()
+        when, hertz, station = match.groups(default=path.stem)
         try:
             begun = datetime.strptime(when, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         except ValueError:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heimdall_edge.errors import SourceDataError
-from heimdall_edge.sources.kiwi_wav import MIN_SIGMA_S, kiwi_blocks, read_kiwi_wav
+from heimdall_edge.sources.kiwi_stamps import MIN_SIGMA_S
+from heimdall_edge.sources.kiwi_wav import kiwi_blocks, read_kiwi_wav
 from heimdall_edge.types import ClockSource, ClockState
 from tests.sources.kiwi_writer import (
     BEGUN_UTC_NS,
@@ -36,6 +37,13 @@ def test_name_and_stamps_say_what_when_where_and_how_fast(tmp_path):
     assert recording.start_utc_ns == pytest.approx(FIRST_UTC_NS, abs=2)
     assert recording.clock == ClockState(ClockSource.GNSS, sigma_s=MIN_SIGMA_S, locked=True)
     assert (recording.lost_blocks, recording.truncated_bytes, recording.unused_stamps) == (0, 0, 0)
+
+
+def test_a_name_without_a_station_says_the_rest(tmp_path):
+    name = "20171127T104156Z_77500_iq.wav"
+    recording = read_kiwi_wav(write(tmp_path, content_of(range(200)), name=name))
+    assert (recording.station, recording.center_freq_hz) == (name.removesuffix(".wav"), 77_500.0)
+    assert recording.start_utc_ns == pytest.approx(FIRST_UTC_NS, abs=2)
 
 
 def test_the_sigma_of_the_clock_is_the_scatter_of_the_stamps_where_that_is_more(tmp_path):
