@@ -4,14 +4,19 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DATA ?= $(or $(HEIMDALL_EDGE_DATA),$(abspath ../shared/data))
-# What the tests run for real: the broker, its clients, TLS, promtool and systemd's own checks.
-APT_PACKAGES := mosquitto openssl prometheus systemd python3-venv
+# What the tests run for real: the broker, its clients, TLS, promtool and systemd's own checks;
+# rtl_tcp, SoapySDR with its remote server, chronyd; and what their emulated devices compile with.
+APT_PACKAGES := mosquitto openssl prometheus systemd python3-venv \
+	rtl-sdr soapysdr-module-rtlsdr soapysdr-module-remote soapyremote-server chrony \
+	gcc g++ libc6-dev pkg-config libusb-1.0-0-dev libsoapysdr-dev
+TRIALS ?= 3
+EXECUTIONS ?= 1000000
 
 export ORT_DISABLE_TELEMETRY := 1
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help demo test lint types layers eval bench docs model system-packages clean
+.PHONY: help demo test lint types layers faults fuzz eval bench docs model system-packages clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -42,6 +47,13 @@ types: $(VENV)/.dev  ## mypy, strict
 
 layers: $(VENV)/.dev  ## import-linter: imports go down only
 	$(BIN)/lint-imports
+
+faults: system-packages $(VENV)/.dev  ## The fault matrix: recovery time, lost samples (TRIALS=3)
+	$(BIN)/python -m tests.faults --trials $(TRIALS)
+
+fuzz: system-packages $(VENV)/.dev  ## Every wire parser, coverage-guided (EXECUTIONS=1000000 each)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[fuzz]"
+	$(BIN)/python -m tests.fuzz --executions $(EXECUTIONS)
 
 eval: $(VENV)/.dev  ## Accuracy on real recordings and in simulation, against the bound
 	HEIMDALL_EDGE_DATA=$(DATA) $(BIN)/python training/evaluation/run.py

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 
 from heimdall_edge import journal
 from heimdall_edge.config import Channel, Config
 from heimdall_edge.config_receivers import Receiver
+from heimdall_edge.errors import PayloadError
 from heimdall_edge.feed import Work
 from heimdall_edge.locate.associate import Associator
 from heimdall_edge.locate.features import locator_inputs
 from heimdall_edge.locate.locator import Locator
 from heimdall_edge.locate.model import LocatorModel
+from heimdall_edge.publish.wire_observation import parse_observation
 from heimdall_edge.shedding import Shedding
 from heimdall_edge.signal.arrival import arrival_times
-from heimdall_edge.signal.chain import SignalChain
+from heimdall_edge.signal.chain import Chain, SignalChain
 from heimdall_edge.signal.mel import MelProfile
+from heimdall_edge.signal.scan_chain import ScanChain
+from heimdall_edge.sources import SharedByReceivers, Surroundings
+from heimdall_edge.sources.truth import TruthLog
 from heimdall_edge.types import ArrivalTime, Place, ReceiverInfo, Scene
 
 log = journal.logger("pipeline")
@@ -51,6 +57,28 @@ def receiver_info(config: Config, receiver: Receiver) -> ReceiverInfo:
     )
 
 
+def surroundings_of(
+    config: Config,
+    receiver: Receiver,
+    *,
+    start_utc_ns: int,
+    truth: TruthLog,
+    on_refused: Callable[[int, PayloadError], object],
+    shared: SharedByReceivers | None = None,
+) -> Surroundings:
+    """What a receiver's source may need beside its own configuration."""
+    return Surroundings(
+        info=receiver_info(config, receiver),
+        channels=config.channels_of(receiver),
+        simulation=config.simulation,
+        start_utc_ns=start_utc_ns,
+        truth=truth,
+        parse=parse_observation,
+        on_refused=on_refused,
+        shared=shared or SharedByReceivers(),
+    )
+
+
 def wants_mel(config: Config, model: LocatorModel) -> bool:
     """Whether anybody looks at the spectrograms: the model, or who reads the observations."""
     return "mel" in model.input_names or config.mqtt.include_mel
@@ -63,10 +91,13 @@ def work_of(config: Config, receiver: Receiver, model: LocatorModel) -> Work:
     return Work(chain_of(config, receiver, model), shedding)
 
 
-def chain_of(config: Config, receiver: Receiver, model: LocatorModel) -> SignalChain:
+def chain_of(config: Config, receiver: Receiver, model: LocatorModel) -> Chain:
     """The signal path of one receiver, with the spectrogram that the model wants."""
     mel = model.manifest.mel if wants_mel(config, model) else None
-    return SignalChain(
+    make: Callable[..., Chain] = SignalChain
+    if receiver.scan is not None:
+        make = partial(ScanChain, centers_hz=receiver.scan.centers_hz)
+    return make(
         receiver=receiver_info(config, receiver),
         channels=config.channels_of(receiver),
         gain_db=receiver.gain_db,

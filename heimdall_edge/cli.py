@@ -93,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "file", nargs="?", type=Path, metavar="FILE", help="default: the built-in one"
     )
+    receivers = add("receivers", _receivers, "List the receivers that this host has")
+    receivers.add_argument(
+        "--config", type=Path, metavar="FILE", help="say which of its receivers are there"
+    )
+    receivers.add_argument("--json", action="store_true", help="one JSON object, for programs")
+    _add_survey(add("survey", _survey, "Say what this host's receivers hear, and draw it"))
     bench = add("bench", _bench, "Measure this machine: CPU by channels, latency, fixes per second")
     bench.add_argument("--seconds", type=float, default=2.0, help="of IQ for each row (default 2)")
     return parser
@@ -131,6 +137,23 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         "--with-observations", action="store_true", help="write each observation as well"
     )
     parser.add_argument("--verbose", action="store_true", help="log each fix")
+
+
+def _add_survey(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE")
+    parser.add_argument("--receiver", metavar="ID", help="only this one (default: all enabled)")
+    parser.add_argument(
+        "--seconds", type=_survey_seconds, default=20.0, help="how long, to 3600 (default 20)"
+    )
+    parser.add_argument("--png", type=Path, metavar="FILE", help="draw spectra and waterfalls")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _survey_seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 3_600:
+        raise argparse.ArgumentTypeError(f"{text}: expected over 0, to 3600")
+    return seconds
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -191,6 +214,31 @@ def _show_model(options: argparse.Namespace) -> int:
     model = LocatorModel.load(options.file or reference_model_path(), sha256=None)
     print(describe_model(model))
     return 0
+
+
+def _receivers(options: argparse.Namespace) -> int:
+    from heimdall_edge.config_file import load_config
+    from heimdall_edge.sources.inventory import list_receivers
+
+    configured = load_config(options.config).receivers if options.config else None
+    if list_receivers(sys.stdout, receivers=configured, as_json=options.json):
+        return 0
+    print("heimdall-edge: a configured receiver was not found", file=sys.stderr)
+    return ExitCode.FAILURE
+
+
+def _survey(options: argparse.Namespace) -> int:
+    from heimdall_edge.config_file import load_config
+    from heimdall_edge.survey.command import run_survey
+
+    journal.configure(level="warning")
+    return run_survey(
+        load_config(options.config),
+        seconds=options.seconds,
+        receiver_id=options.receiver,
+        png=options.png,
+        as_json=options.json,
+    )
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ from heimdall_edge.config_base import (
     Sha256,
     Table,
 )
+from heimdall_edge.config_capture import Capture
 from heimdall_edge.config_receivers import Receiver
 from heimdall_edge.config_simulation import Simulation
 from heimdall_edge.types import ChannelSpec
@@ -192,6 +193,7 @@ class Config(Table):
     station: Station = Station()
     channels: tuple[Channel, ...] = ()
     receivers: tuple[Receiver, ...] = ()
+    capture: Capture = Capture()
     locator: Locator = Locator()
     mqtt: Mqtt = Mqtt()
     metrics: Metrics = Metrics()

@@ -52,6 +52,8 @@ EXAMPLES: dict[str, Any] = {
     "full_scale_dbm": -10.0,
     "set_db": 28.0,
     "true_db": 27.1,
+    "receivers": ["rx1"],
+    "min_snr_db": 10.0,
     "centers_hz": [145_000_000.0, 446_100_000.0],
     "start_utc": "2026-01-31T12:00:00Z",
     "model_path": "/var/lib/heimdall-edge/model.onnx",

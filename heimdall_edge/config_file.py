@@ -8,7 +8,7 @@ import json
 import os
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -152,6 +152,32 @@ def _contradictions(config: Config) -> Iterator[str]:
             yield f"{where}: has no place; expected latitude_deg and longitude_deg"
         for channel in config.channels_of(receiver):
             yield from _out_of_band(where, receiver, channel)
+        yield from _idle_centers(where, receiver, config.channels_of(receiver))
+    yield from _capture_problems(config)
+
+
+def _capture_problems(config: Config) -> Iterator[str]:
+    """Names that do not exist, and transmissions that are longer than what is at hand of them."""
+    capture = config.capture
+    channels = {channel.name: channel for channel in config.channels}
+    for name in capture.channels or ():
+        if name not in channels:
+            expected = ", ".join(sorted(channels)) or "a [[channels]] table of that name"
+            yield f"capture.channels: no channel is named {name!r}; expected {expected}"
+    receivers = {receiver.id for receiver in config.receivers}
+    for name in capture.receivers or ():
+        if name not in receivers:
+            expected = ", ".join(sorted(receivers)) or "a [[receivers]] table of that id"
+            yield f"capture.receivers: no receiver has the id {name!r}; expected {expected}"
+    for channel in config.channels if capture.enabled else ():
+        is_kept = capture.channels is None or channel.name in capture.channels
+        key = "window_s" if channel.mode == "continuous" else "max_duration_s"
+        lasts_s = getattr(channel, key)
+        if is_kept and lasts_s > capture.max_burst_s:
+            yield (
+                f"capture.max_burst_s = {capture.max_burst_s:g}: expected {lasts_s:g} or more, "
+                f"the {key} of channel {channel.name!r}, or its start would be missing"
+            )
 
 
 def _repeated(table: str, key: str, names: list[str]) -> Iterator[str]:
@@ -177,6 +203,20 @@ def _out_of_band(where: str, receiver: Receiver, channel: Channel) -> Iterator[s
             f"lies outside its band; expected within {bands} "
             f"(or list the channels it watches in {where.split(' ')[0]}.channels)"
         )
+
+
+def _idle_centers(where: str, receiver: Receiver, channels: Sequence[Channel]) -> Iterator[str]:
+    """Centres of a scan at which there is nothing to listen for."""
+    half_band_hz = _half_band_hz(receiver)
+    if receiver.scan is None or half_band_hz is None:
+        return
+    for center_hz in receiver.scan.centers_hz:
+        reaches_hz = (abs(c.frequency_hz - center_hz) + c.bandwidth_hz / 2 for c in channels)
+        if channels and all(reach_hz > half_band_hz for reach_hz in reaches_hz):
+            yield (
+                f"{where}.scan.centers_hz: no channel lies round {center_hz:.0f} Hz; expected at "
+                f"least one within {center_hz - half_band_hz:.0f}…{center_hz + half_band_hz:.0f} Hz"
+            )
 
 
 def _half_band_hz(receiver: Receiver) -> float | None:

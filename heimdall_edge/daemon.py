@@ -28,9 +28,11 @@ from heimdall_edge.metrics import Metrics, MetricsEndpoint
 from heimdall_edge.pipeline import Pipeline
 from heimdall_edge.process import ExitCode
 from heimdall_edge.publish.base import Publisher
+from heimdall_edge.sources.host_time import HostTime, SystemTime
 from heimdall_edge.station_report import station_info, station_stats
 from heimdall_edge.status_line import status_line
 from heimdall_edge.systemd import ServiceNotifier, watchdog_interval_s
+from heimdall_edge.types import ClockState
 
 log = journal.logger("daemon")
 
@@ -64,6 +66,8 @@ class Daemon:
         The common start of simulated receivers; now, when left out.
     on_turn
         Called a few times a second, such as for a progress bar.
+    host
+        The host's clocks; the system's own, when left out.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Daemon:
         stop_at_end: bool = False,
         start_utc_ns: int | None = None,
         on_turn: Callable[[Pipeline], object] = lambda _pipeline: None,
+        host: HostTime | None = None,
     ) -> None:
         self._load = load
         self._signals = signals
@@ -85,6 +90,8 @@ class Daemon:
         self._notifier = ServiceNotifier()
         self._problems: list[str] = []
         self._shown_status = ""
+        self._host: HostTime = SystemTime() if host is None else host
+        self._told_clock = ClockState()
         self._failed = threading.Event()
         self.metrics = Metrics()
         self.metrics.build.info({"version": __version__})
@@ -99,6 +106,7 @@ class Daemon:
             publisher=self._publisher,
             metrics=self.metrics,
             start_utc_ns=start_utc_ns,
+            host=self._host,
         )
         self._watchdog_s = watchdog_interval_s()
         self._next_watchdog_s = self._next_stats_s = 0.0
@@ -205,10 +213,13 @@ class Daemon:
 
     def _report(self) -> None:
         """What goes out every minute: stats, each receiver's state, the status line."""
+        if self._host.clock.source is not self._told_clock.source:
+            self._publish_info()
         statuses = self._pipeline.statuses()
         for status in statuses:
             self._publisher.publish_receiver(status)
             self.metrics.receiver_is(status)
+        self.metrics.host_clock_is(self._host.clock)
         self._publisher.publish_stats(
             station_stats(
                 self._config.station.name,
@@ -230,12 +241,14 @@ class Daemon:
             self.metrics.follow(self.metrics.outbox_evicted, state.outbox.evicted)
 
     def _publish_info(self) -> None:
+        self._told_clock = self._host.clock
         self._publisher.publish_info(
             station_info(
                 self._config,
                 self._model,
                 problems=self._problems,
                 started_utc_ns=self._began_utc_ns,
+                clock=self._told_clock,
             )
         )
 

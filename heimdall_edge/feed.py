@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from heimdall_edge.evidence.tape import Tape
 from heimdall_edge.shedding import Shedding
-from heimdall_edge.signal.chain import SignalChain
+from heimdall_edge.signal.chain import Chain
 from heimdall_edge.sources.base import IQSource, ObservationSource
 from heimdall_edge.types import IQBlock
 
@@ -15,7 +16,7 @@ from heimdall_edge.types import IQBlock
 class Work:
     """What a worker does with samples, and what of it to give up when it cannot keep pace."""
 
-    chain: SignalChain
+    chain: Chain
     shedding: Shedding
 
 
@@ -34,6 +35,8 @@ class Feed:
     """Between two attempts to open it."""
     calibrate: Callable[[IQBlock], IQBlock] = lambda block: block
     """Says what a block's levels mean."""
+    tape: Tape | None = None
+    """Keeps what was heard; ``None`` where nothing is to be kept."""
 
     @property
     def is_radio(self) -> bool:

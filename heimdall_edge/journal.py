@@ -1,6 +1,6 @@
 """Logs for journald: one line an event, key=value or JSON, with its priority, rate-limited.
 
-``log = journal.logger("pipeline")``, then ``log.warning("receiver_failed", receiver="rx1",
+``log = journal.logger("pipeline")``, then ``log.warning("receiver_state", receiver="rx1",
 reason=…)``: the event's name is constant, what varies goes into the keys.
 """
 

@@ -24,6 +24,15 @@ def keys_that_need_restart(old: Config, new: Config) -> list[str]:
         if name not in LIVE_LOCATOR_KEYS
         and getattr(old.locator, name) != getattr(new.locator, name)
     ]
+    keys += [
+        f"channels of receiver {receiver.id}"
+        for receiver in old.receivers
+        if receiver.enabled
+        and not receiver.gives_iq
+        and receiver.follows_clock
+        # Such a source tunes, and follows its channels itself: there is no chain to swap.
+        and old.channels_of(receiver) != new.channels_of(receiver)
+    ]
     return sorted(keys)
 
 

@@ -22,7 +22,7 @@ from prometheus_client import (
     start_http_server,
 )
 
-from heimdall_edge.types import ReceiverState, ReceiverStatus, SampleCount
+from heimdall_edge.types import ClockState, ReceiverState, ReceiverStatus, SampleCount
 
 PREFIX = "heimdall_edge"
 SECONDS_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -82,10 +82,17 @@ class Metrics:
         self.clock_locked = gauge("clock_locked", "1 while the receiver's clock is disciplined.", "receiver")
         self.given_up = gauge("given_up_steps", "Steps of work given up for want of CPU: mel first, then channels by priority.", "receiver")
         self.receiver_state = gauge("receiver_state", "1 for the state that the receiver is in.", "receiver", "state")
+        self.host_clock_sigma = gauge("host_clock_sigma_seconds", "Standard deviation of the host's clock, where it is known.")
+        self.host_clock_locked = gauge("host_clock_locked", "1 while the host's clock is disciplined.")
         self.clock_steps = counter("clock_steps_total", "Times that the host's clock was stepped by 0.25 s or more.")
         self.receiver_failures = counter("receiver_failures_total", "Times that a receiver failed or could not be opened.", "receiver")
         self.fifo_blocks = gauge("fifo_blocks", "Blocks that wait for the worker.", "receiver")
         self.noise_floor = gauge("noise_floor_dbfs", "Tracked noise floor in the channel.", "receiver", "channel")
+
+        self.evidence = counter("evidence_recordings_total", "Recordings written, or not kept as they should be, by reason.", "outcome")
+        self.evidence_deleted = counter("evidence_deleted_total", "Recordings deleted, by bound.", "reason")
+        self.evidence_queued = gauge("evidence_queued_bytes", "Samples that wait to be written.")
+        self.evidence_bytes = gauge("evidence_bytes", "Size of the recordings on disk.")
 
         self.observations = counter("observations_total", "Observations that came in, by feed.", "receiver")
         self.bursts_refused = counter("bursts_refused_total", "Bursts that could not be used.", "reason")
@@ -124,6 +131,12 @@ class Metrics:
             self.frequency_error.labels(status.receiver_id).set(status.frequency_error.ppm)
             sigma_ppm = status.frequency_error.sigma_ppm
             self.frequency_error_sigma.labels(status.receiver_id).set(sigma_ppm)
+
+    def host_clock_is(self, clock: ClockState) -> None:
+        """Set the series of the host's own clock."""
+        self.host_clock_locked.set(clock.locked)
+        if clock.sigma_s is not None:
+            self.host_clock_sigma.set(clock.sigma_s)
 
     def follow(self, counter: Counter, counts: Mapping[str, int]) -> None:
         """Bring a counter of one label up to counts that somebody else keeps."""

@@ -24,20 +24,26 @@ from heimdall_edge.assembly import (
     associator_of,
     locator_of,
     receiver_info,
+    surroundings_of,
     wants_mel,
     work_of,
 )
 from heimdall_edge.config import Config
 from heimdall_edge.config_receivers import Receiver
+from heimdall_edge.evidence.recorder import Recorder
+from heimdall_edge.evidence.tape import Tape
 from heimdall_edge.feed import Feed
 from heimdall_edge.locate.model import LocatorModel
 from heimdall_edge.locating import FeedTime, LocatorThread
 from heimdall_edge.lockstep import Lockstep
 from heimdall_edge.metrics import Metrics
 from heimdall_edge.publish.base import Publisher
-from heimdall_edge.publish.wire_observation import parse_observation
 from heimdall_edge.receiving import ReceiverThreads
-from heimdall_edge.sources import Surroundings, source_of
+from heimdall_edge.signal.calibration import Calibrator
+from heimdall_edge.sources import SharedByReceivers, source_of
+from heimdall_edge.sources.host_time import HostTime, SystemTime
+from heimdall_edge.sources.public_servers import PublicServers
+from heimdall_edge.sources.soapy import SoapyDevices
 from heimdall_edge.sources.truth import TruthLog
 from heimdall_edge.types import (
     ReceiverState,
@@ -70,6 +76,10 @@ class Pipeline:
         Counts what passes.
     start_utc_ns
         The common start of simulated receivers.
+    host
+        The host's clocks.
+    servers
+        Remembers which volunteers' servers are in use, and when they may be asked again.
     """
 
     def __init__(
@@ -81,12 +91,24 @@ class Pipeline:
         publisher: Publisher,
         metrics: Metrics,
         start_utc_ns: int | None = None,
+        host: HostTime | None = None,
+        servers: PublicServers | None = None,
     ) -> None:
         self._config, self._model, self._reference = config, model, reference
         self._publisher = publisher
         self._metrics = metrics
         self._start_utc_ns = time.time_ns() if start_utc_ns is None else start_utc_ns
+        self._shared = SharedByReceivers(
+            host=host or SystemTime(),
+            servers=servers or PublicServers(),
+            soapy=SoapyDevices(receiver for receiver in config.receivers if receiver.enabled),
+        )
         self._truth = TruthLog(simulation=config.simulation, start_utc_ns=self._start_utc_ns)
+        self.recorder: Recorder | None = None
+        if config.capture.enabled:
+            folder = config.state_dir / config.capture.path
+            self.recorder = Recorder(config.capture, folder)
+        self._tapes: dict[str, Tape] = {}
         feeds = [self._feed(receiver) for receiver in config.receivers if receiver.enabled]
         self.locating = LocatorThread(
             station=config.station.name,
@@ -121,6 +143,8 @@ class Pipeline:
                     )
                 )
         self.locating.thread.start()
+        if self.recorder:
+            self.recorder.start()
         for threads in self.receivers:
             threads.start()
 
@@ -145,6 +169,8 @@ class Pipeline:
         ]
         for threads, work in works:
             threads.switch_to(work)
+        for receiver_id, tape in self._tapes.items():
+            tape.follow(config.channels_of(by_id[receiver_id]))
         self.locating.swap(locator)
         self._config, self._model = config, model
 
@@ -169,7 +195,11 @@ class Pipeline:
             _join(receiver.threads, deadline_monotonic_s)
         self.locating.inbox.close()
         threads = [t for r in self.receivers for t in r.threads] + [self.locating.thread]
+        if self.recorder:
+            self.recorder.close(deadline_monotonic_s)
+            threads.append(self.recorder.thread)
         _join(threads, deadline_monotonic_s)
+        self._count_evidence()
         self._truth.close()
         return [thread.name for thread in threads if thread.is_alive()]
 
@@ -185,6 +215,15 @@ class Pipeline:
         """Notice receivers that fell silent; call it a few times a second."""
         for receiver in self.receivers:
             receiver.look()
+        self._count_evidence()
+
+    def _count_evidence(self) -> None:
+        if self.recorder is None:
+            return
+        self._metrics.follow(self._metrics.evidence, self.recorder.counts)
+        self._metrics.follow(self._metrics.evidence_deleted, self.recorder.deleted)
+        self._metrics.evidence_queued.set(self.recorder.queued_bytes)
+        self._metrics.evidence_bytes.set(self.recorder.used_bytes)
 
     def stuck(self, *, limit_s: float) -> list[str]:
         """Which parts do not go on, though they should: what keeps a watchdog unfed."""
@@ -197,23 +236,35 @@ class Pipeline:
         return parts
 
     def _feed(self, receiver: Receiver) -> Feed:
-        around = Surroundings(
-            info=receiver_info(self._config, receiver),
-            channels=self._config.channels_of(receiver),
-            simulation=self._config.simulation,
+        around = surroundings_of(
+            self._config,
+            receiver,
             start_utc_ns=self._start_utc_ns,
             truth=self._truth,
-            parse=parse_observation,
             on_refused=partial(self._line_refused, receiver.id),
+            shared=self._shared,
         )
         build = partial(work_of, self._config, receiver, self._model)
         return Feed(
             receiver_id=receiver.id,
             make_source=partial(source_of, receiver, around),
             may_wait=not receiver.follows_clock,
+            calibrate=Calibrator(
+                receiver.calibration, gain_db=receiver.gain_db, is_automatic=receiver.agc
+            ).applied,
             build_work=build if receiver.gives_iq else None,
             longest_pause_s=LOCAL_PAUSE_S if receiver.kind in ON_THIS_HOST else REMOTE_PAUSE_S,
+            tape=self._tape(receiver),
         )
+
+    def _tape(self, receiver: Receiver) -> Tape | None:
+        if self.recorder is None or not receiver.gives_iq:
+            return None
+        channels = self._config.channels_of(receiver)
+        tape = self.recorder.tape(receiver_info(self._config, receiver), channels)
+        if tape:
+            self._tapes[receiver.id] = tape
+        return tape
 
     def _line_refused(self, receiver_id: str, line_number: int, error: Exception) -> None:
         self._metrics.observations_refused.labels("malformed").inc()

@@ -168,6 +168,8 @@ class Reader:
             for said in self._source.observations():
                 self._lockstep.reach(self._feed.receiver_id, said.start_utc_ns)
                 self._books.gave()
+                if isinstance(said, Observation) and not self._feed.may_wait:
+                    self._books.heard(said)
                 self._say(said)
                 if self._closing.is_set():
                     return

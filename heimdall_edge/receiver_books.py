@@ -20,13 +20,14 @@ from dataclasses import replace
 from heimdall_edge import journal
 from heimdall_edge.metrics import Metrics
 from heimdall_edge.shedding import Limit
-from heimdall_edge.types import IQBlock, ReceiverState, ReceiverStatus, SampleCount
+from heimdall_edge.types import IQBlock, Observation, ReceiverState, ReceiverStatus, SampleCount
 
 log = journal.logger("receiver")
 
 SILENT_AFTER_S = 2.0
 """Without samples for so long, a radio is said to be silent."""
 DROP_LINES_EVERY_S = 30.0
+TROUBLE = {ReceiverState.SILENT, ReceiverState.RECONNECTING, ReceiverState.FAILED}
 
 
 class ReceiverBooks:
@@ -83,12 +84,30 @@ class ReceiverBooks:
         if not is_running:
             self.enter(ReceiverState.RUNNING)
 
+    def heard(self, observation: Observation) -> None:
+        """A feed of levels gave this: all that is known of its clock, place and noise floor."""
+        floor_dbfs = observation.noise_floor_dbfs
+        floor = {} if floor_dbfs is None else {observation.channel: floor_dbfs}
+        with self._guard:
+            self._status = replace(
+                self._status,
+                clock=observation.clock,
+                place=observation.receiver.place,
+                noise_floor_dbfs={**self._status.noise_floor_dbfs, **floor},
+            )
+
     def failed(self, state: ReceiverState, reason: str) -> None:
-        """It could not be opened, or gave up; ``state`` says whether it is tried again."""
-        receiver_id = self.status.receiver_id
-        self._metrics.receiver_failures.labels(receiver_id).inc()
-        log.warning("receiver_failed", receiver=receiver_id, state=state, reason=reason)
-        self.enter(state, reason)
+        """It could not be opened, or gave up; ``state`` says whether it is tried again.
+
+        What fails again for the same reason is counted, and not said again: a dongle may be away
+        for a year.
+        """
+        status = self.status
+        self._metrics.receiver_failures.labels(status.receiver_id).inc()
+        if (status.state, status.reason) == (state, reason):
+            log.debug("receiver_failed_again", receiver=status.receiver_id, reason=reason)
+        else:
+            self.enter(state, reason)
 
     def dropped(self, n_samples: int) -> None:
         """Samples for which the worker had no room: said at once, then at most every 30 s."""
@@ -108,7 +127,8 @@ class ReceiverBooks:
                 self._status, state=state, reason=reason, since_utc_ns=self._utc_ns()
             )
             status = self._status
-        log.info(
+        say = log.warning if state in TROUBLE else log.info
+        say(
             "receiver_state", receiver=status.receiver_id, state=state, reason=reason or "",
             device=status.device or "",
         )  # fmt: skip

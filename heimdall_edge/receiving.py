@@ -82,7 +82,7 @@ class ReceiverThreads:
         SourceDataError
             The chain cannot work on this receiver's samples.
         """
-        block = self._reader.newest_block
+        block = self.newest_block
         if block is not None:
             work.chain.tune(block)
         return work
@@ -97,6 +97,11 @@ class ReceiverThreads:
         if self._is_radio:
             self._books.look()
         self._reader.look()
+
+    @property
+    def newest_block(self) -> IQBlock | None:
+        """What its source gave last, whether or not it was worked on."""
+        return self._reader.newest_block
 
     def status(self) -> ReceiverStatus:
         """How the receiver fares at this moment."""

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from heimdall_edge.config import Config, Mqtt
-from heimdall_edge.config_receivers import ObservationFile, Receiver
+from heimdall_edge.config_capture import Capture
+from heimdall_edge.config_kinds import ObservationFile
+from heimdall_edge.config_receivers import Receiver
 from heimdall_edge.daemon import Daemon, Signals
 from heimdall_edge.errors import ConfigError, SourceDataError
 from heimdall_edge.geojson import position_feature
@@ -86,7 +88,7 @@ def replay(
 
 
 def offline(config: Config, observations: Path | None) -> Config:
-    """The configuration with its files at full speed, no broker and no metrics endpoint."""
+    """The configuration with its files at full speed, no broker, no metrics, no evidence kept."""
     receivers = [_at_full_speed(receiver) for receiver in config.receivers]
     if observations is not None:
         receivers.append(
@@ -100,6 +102,7 @@ def offline(config: Config, observations: Path | None) -> Config:
         update={
             "receivers": tuple(receivers),
             "mqtt": Mqtt(enabled=False),
+            "capture": Capture(),
             "metrics": config.metrics.model_copy(update={"enabled": False}),
         }
     )

@@ -20,6 +20,7 @@ from heimdall_edge.config_file import config_digest
 from heimdall_edge.config_receivers import Receiver
 from heimdall_edge.locate.model import LocatorModel
 from heimdall_edge.metrics import Metrics
+from heimdall_edge.publish.encoding import clock_payload
 from heimdall_edge.publish.payload_base import SamplesPayload
 from heimdall_edge.publish.payload_station import (
     ChannelPayload,
@@ -31,15 +32,20 @@ from heimdall_edge.publish.payload_station import (
     StatsPayload,
 )
 from heimdall_edge.timestamps import rfc3339
-from heimdall_edge.types import ReceiverStatus
+from heimdall_edge.types import ClockState, ReceiverStatus
 
 METHODS = {"rss", "tdoa", "rss+tdoa", "single_receiver_prior"}
 
 
 def station_info(
-    config: Config, model: LocatorModel, *, problems: list[str], started_utc_ns: int
+    config: Config,
+    model: LocatorModel,
+    *,
+    problems: list[str],
+    started_utc_ns: int,
+    clock: ClockState,
 ) -> InfoPayload:
-    """Who this station is, what it listens to, and with which model."""
+    """Who this station is, what it listens to, with which model, by which clock of the host."""
     identity = model.identity
     return InfoPayload(
         software=SoftwarePayload(
@@ -69,6 +75,7 @@ def station_info(
         ],
         config_digest=config_digest(config),
         problems=problems,
+        clock=clock_payload(clock),
         started_at=rfc3339(started_utc_ns),
     )
 
@@ -106,6 +113,7 @@ def station_stats(
                 received=status.count.received,
                 lost=status.count.lost,
                 dropped=status.count.dropped,
+                clipped=status.count.clipped,
             )
             for status in statuses
         },

@@ -118,6 +118,9 @@ class IQBlock:
     full_scale_dbm: float | None = None
     """Level at the antenna of a full-scale tone (0 dBFS) with the gain in force, where known."""
     frequency_error: FrequencyError | None = None
+    full_scale: float | None = None
+    """The number that is full scale, where it is less than the datatype's own: 2048 of a 12-bit
+    converter in ``ci16_le``."""
 
     @property
     def n_samples(self) -> int:
@@ -163,16 +166,19 @@ class ChannelSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ChannelBlock:
-    """One channel's share of an :class:`IQBlock`, at the channel's own rate."""
+    """What an :class:`IQBlock` holds of the channels of one width, at their own rate."""
 
-    channel: ChannelSpec
+    bandwidth_hz: float
+    channels: tuple[ChannelSpec, ...]
+    """Those that are being computed; may be none."""
     iq: Complex64
-    """complex64 [n_samples], full scale 1.0, the centre at 0 Hz; may be empty; read-only."""
+    """complex64 [n_channels, n_samples], full scale 1.0, each channel's centre at 0 Hz; n_samples
+    may be 0; read-only."""
     sample_rate_hz: float
     start_utc_ns: int
-    """When ``iq[0]`` was at the antenna: the filter's group delay is already taken out."""
+    """When ``iq[:, 0]`` was at the antenna: the filters' group delay is already taken out."""
     follows: bool
-    """Whether ``iq[0]`` is the very next sample after the previous block's last one."""
+    """Whether ``iq[:, 0]`` is the very next sample after the previous block's last one."""
     count: SampleCount
     """The receiver's samples that this block was made of (at the receiver's rate)."""
     clock: ClockState
@@ -180,6 +186,10 @@ class ChannelBlock:
     gain_db: float | None = None
     full_scale_dbm: float | None = None
     frequency_error: FrequencyError | None = None
+
+    @property
+    def n_samples(self) -> int:
+        return int(self.iq.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -294,6 +304,8 @@ class Listening:
     gain_db: float | None = None
     full_scale_dbm: float | None = None
     """Added to ``limit_dbfs``, it gives the limit in dBm, where that is known."""
+    least_duration_s: float = 0.0
+    """A transmission shorter than this may have gone unheard all the same."""
 
 
 # ── what they say together ────────────────────────────────────────────────────────────────

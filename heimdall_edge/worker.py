@@ -3,8 +3,9 @@
 ::
 
     Fifo ─▶ calibrate ─▶ SignalChain ─▶ Observation, Listening
-                             ▲
-                 Shedding ───┘ gives up mel, then channels, where the processor does not suffice
+                │            ▲ │
+                │   Shedding ┘ │  gives up mel, then channels, where the processor does not suffice
+                └───▶ Tape ◀───┘  keeps what was heard, where that is wanted
 """
 
 from __future__ import annotations
@@ -72,12 +73,17 @@ class Worker:
             self._turned_s, self._is_working = time.monotonic(), False
             self._metrics.fifo_blocks.labels(self._feed.receiver_id).set(len(self._fifo))
         self._tell(work.chain.flush(), time.monotonic())
+        if self._feed.tape:
+            self._feed.tape.end()
         self._say(None)
 
     def _process(self, work: Work, block: IQBlock) -> None:
         began_s = time.monotonic()
+        block = self._feed.calibrate(block)
+        if self._feed.tape:
+            self._feed.tape.block(block)
         try:
-            heard = work.chain.process(self._feed.calibrate(block))
+            heard = work.chain.process(block)
         except BurstError as error:
             heard = Heard(refused=(error,))
         except SourceDataError as error:
@@ -107,5 +113,7 @@ class Worker:
             log.warning("burst_refused", receiver=self._feed.receiver_id, reason=str(error))
         for observation in heard.observations:
             self._say(replace(observation, detected_monotonic_s=began_s))
+            if self._feed.tape:
+                self._feed.tape.burst(observation)
         for listening in heard.listening:
             self._say(listening)

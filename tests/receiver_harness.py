@@ -125,6 +125,22 @@ class FakeChain:
         self.limits.append((tuple(channels), with_mel))
 
 
+class FakeTape:
+    """Remembers what it is told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+
+    def block(self, block: IQBlock) -> None:
+        self.told.append(block.sample_start)
+
+    def burst(self, observation: Observation) -> None:
+        self.told.append(observation.observation_id)
+
+    def end(self) -> None:
+        self.told.append("end")
+
+
 def work(chain: FakeChain) -> Work:
     channels = [Channel(name="a", frequency_hz=1e6), Channel(name="b", frequency_hz=1e6)]
     return Work(chain, Shedding(channels, has_mel=True))  # type: ignore[arg-type]
@@ -133,7 +149,12 @@ def work(chain: FakeChain) -> Work:
 class Harness:
     """The threads of one receiver, and what they said."""
 
-    def __init__(self, *sources: ScriptedSource, chain: FakeChain | None = None) -> None:
+    def __init__(
+        self,
+        *sources: ScriptedSource,
+        chain: FakeChain | None = None,
+        tape: FakeTape | None = None,
+    ) -> None:
         self.made = iter(sources)
         self.words: list[Word] = []
         self.states: list[ReceiverStatus] = []
@@ -145,6 +166,7 @@ class Harness:
                 lambda: next(self.made),
                 sources[0].may_wait,
                 (lambda: work(chain)) if chain else None,
+                tape=tape,  # type: ignore[arg-type]
             ),
             deliver=self.words.append,
             on_state=self._on_state,

@@ -19,7 +19,16 @@ def test_help_names_every_command_and_every_exit_code(capsys):
         main(["--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
-    for word in ("run", "demo", "replay", "check-config", "config-schema", "show-model", "bench"):
+    for word in (
+        "run",
+        "demo",
+        "replay",
+        "check-config",
+        "config-schema",
+        "show-model",
+        "survey",
+        "bench",
+    ):
         assert f"\n    {word}" in text, word
     for code in ("0 ", "1 ", "64", "65", "78"):
         assert f"\n  {code} " in text

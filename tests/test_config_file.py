@@ -246,3 +246,53 @@ def test_a_secret_written_into_the_file_by_mistake_is_not_quoted():
 def test_any_text_is_a_configuration_or_a_config_error(text):
     with contextlib.suppress(ConfigError):
         assert isinstance(parse_config(text), Config)
+
+
+# ── capture ──
+
+
+CAPTURED = """
+[[channels]]
+name = "pmr1"
+frequency_hz = 446_006_250.0
+[capture]
+"""
+
+
+def test_captures_of_what_does_not_exist_are_refused():
+    with pytest.raises(ConfigError) as refused:
+        parse_config(CAPTURED + 'channels = ["pmr9"]\nreceivers = ["rx9"]')
+    assert refused.value.problems == (
+        "configuration: capture.channels: no channel is named 'pmr9'; expected pmr1",
+        "configuration: capture.receivers: no receiver has the id 'rx9'; "
+        "expected a [[receivers]] table of that id",
+    )
+
+
+def test_a_capture_must_hold_the_longest_transmission_of_its_channels():
+    short = CAPTURED + "max_burst_s = 2.0\n"
+    assert parse_config(short).capture.max_burst_s == 2.0, "it is off"
+    with pytest.raises(ConfigError, match=r"capture.max_burst_s = 2: expected 5 or more"):
+        parse_config(short + "enabled = true")
+    other = short.replace("[capture]", '[[channels]]\nname = "x"\nfrequency_hz = 1e8\n'
+                          "max_duration_s = 1.0\n[capture]")  # fmt: skip
+    assert parse_config(other + 'enabled = true\nchannels = ["x"]').capture.enabled
+
+
+def test_a_scan_may_not_dwell_where_there_is_nothing_to_listen_for():
+    scanning = CAPTURED.replace("[capture]", """
+        [[receivers]]
+        id = "rx1"
+        kind = "rtlsdr"
+        gain_db = 20.0
+        sample_rate_hz = 1e6
+        scan = { centers_hz = [446.1e6, 145.5e6] }
+        """)  # fmt: skip
+    with pytest.raises(ConfigError) as refused:
+        parse_config(scanning)
+    assert refused.value.problems == (
+        "configuration: receivers[0] (rx1).scan.centers_hz: no channel lies round 145500000 Hz; "
+        "expected at least one within 145010000…145990000 Hz",
+    )
+    second = '[[channels]]\nname = "b"\nfrequency_hz = 145.6e6\n'
+    assert parse_config(second + scanning).receivers[0].scan

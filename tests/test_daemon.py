@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from heimdall_edge.process import ExitCode, ProcessSignals
 from heimdall_edge.publish.base import PublisherState
 from heimdall_edge.publish.outbox import OutboxState
 from heimdall_edge.publish.payload_station import InfoPayload, StatsPayload
-from heimdall_edge.types import Fix, Observation, ReceiverStatus
+from heimdall_edge.types import ClockSource, ClockState, Fix, Observation, ReceiverStatus
 
 STATION = """
 station = { name = "s", latitude_deg = 45.0, longitude_deg = 7.0 }
@@ -177,6 +179,58 @@ def test_simulated_receivers_give_a_fix_near_the_truth_and_the_end_is_clean():
     assert value("heimdall_edge_outbox_evicted_total", {"reason": "age"}) == 4.0
 
 
+class Host:
+    """A host that finds a time server once it is up."""
+
+    def __init__(self) -> None:
+        self._states = [ClockState()]
+
+    def utc_ns(self) -> int:
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    @property
+    def clock(self) -> ClockState:
+        return self._states.pop() if self._states else ClockState(ClockSource.NTP, 0.01, True)
+
+
+def test_info_says_the_host_s_clock_and_again_when_that_changes():
+    recorder = Recorder()
+    texts = Texts(config_text())
+    daemon = daemon_of(texts, Script(), recorder, stop_at_end=True, start_utc_ns=START, host=Host())
+    assert daemon.run() is ExitCode.OK
+    told = [(info.clock.source, info.clock.locked, info.clock.sigma_s) for info in recorder.infos]
+    assert told == [("none", False, None), ("ntp", True, 0.01)]
+
+
+def test_what_was_heard_is_kept_where_that_is_wanted(tmp_path):
+    capture = f"""
+        state_dir = "{tmp_path}"
+        [capture]
+        enabled = true
+        receivers = ["n", "e"]
+        min_free_bytes = 0
+        """
+    recorder = Recorder()
+    text = STATION.replace("[[channels]]", f"{capture}[[channels]]", 1)
+    text += config_text().removeprefix(STATION)
+    daemon = daemon_of(Texts(text), Script(), recorder, stop_at_end=True, start_utc_ns=START)
+    assert daemon.run() is ExitCode.OK
+    kept = sorted(path.name for path in (tmp_path / "evidence").glob("*.sigmf-meta"))
+    heard = {o.observation_id: o for o in recorder.observations}
+    assert len(kept) == 2
+    for name in kept:
+        (annotation,) = json.loads((tmp_path / "evidence" / name).read_text())["annotations"]
+        observation = heard[annotation["heimdall:observation_id"]]
+        assert f"_{observation.receiver.receiver_id}_a_" in name
+    value = daemon.metrics.registry.get_sample_value
+    assert value("heimdall_edge_evidence_recordings_total", {"outcome": "written"}) == 2.0
+    assert value("heimdall_edge_evidence_bytes") > 10_000
+    assert value("heimdall_edge_evidence_queued_bytes") == 0.0
+
+
 def test_the_same_input_gives_the_same_fix_twice():
     ids = []
     for _ in range(2):
@@ -315,7 +369,7 @@ def test_a_bug_in_a_thread_ends_the_process_as_a_failure(monkeypatch):
     def broken(*_arguments: object) -> None:
         raise RuntimeError("bug")
 
-    monkeypatch.setattr("heimdall_edge.receiving.ReceiverThreads._hand_over", broken)
+    monkeypatch.setattr("heimdall_edge.reader.Reader._hand_over", broken)
     recorder = Recorder()
     assert daemon_of(Texts(LIVE), Script(), recorder).run() is ExitCode.FAILURE
     assert recorder.is_stopped

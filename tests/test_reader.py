@@ -10,7 +10,7 @@ import pytest
 from heimdall_edge import reader, receiver_books
 from heimdall_edge.errors import SourceDataError, SourceError
 from heimdall_edge.receiving import FIFO_BLOCKS
-from heimdall_edge.types import ReceiverState, SampleCount
+from heimdall_edge.types import ClockSource, ClockState, Place, ReceiverState, SampleCount
 
 from .receiver_harness import (
     PATIENCE_S,
@@ -269,3 +269,23 @@ def test_closing_while_it_waits_to_try_again_ends_it():
     harness.threads.close()
     harness.join()
     assert harness.threads.status().reason == "stopped"
+
+
+def test_a_feed_of_levels_tells_its_clock_place_and_floors_by_what_it_hears():
+    source = ScriptedObservations()
+    harness = Harness(source)
+    for number, channel, floor_dbfs in ((1, "a", -90.0), (2, "b", None), (3, "c", -80.0)):
+        heard = replace(
+            observation(number),
+            channel=channel,
+            noise_floor_dbfs=floor_dbfs,
+            clock=ClockState(ClockSource.NTP, sigma_s=0.5),
+        )
+        source.script.put(heard)  # type: ignore[arg-type]
+    source.script.put(None)
+    harness.threads.start()
+    harness.join()
+    status = harness.threads.status()
+    assert status.noise_floor_dbfs == {"a": -90.0, "c": -80.0}
+    assert status.clock.sigma_s == 0.5
+    assert status.place == Place(45.0, 7.0)

@@ -97,3 +97,13 @@ def test_what_became_of_samples_adds_up_in_status_and_metrics(rig):
     }  # fmt: skip
     assert {name: rig.value(name) for name in wanted} == wanted
     assert rig.value("noise_floor_dbfs", channel="a") == -90.0
+
+
+def test_what_fails_again_for_the_same_reason_is_counted_and_said_once(rig, caplog):
+    with caplog.at_level(logging.INFO, logger="heimdall_edge"):
+        for reason in ("no dongle", "no dongle", "no permission", "no dongle"):
+            rig.books.failed(ReceiverState.RECONNECTING, reason)
+    said = [(record.levelname, record.fields["reason"]) for record in caplog.records]
+    assert said == [("WARNING", r) for r in ("no dongle", "no permission", "no dongle")]
+    assert [s.reason for s in rig.states] == ["no dongle", "no permission", "no dongle"]
+    assert rig.value("receiver_failures_total") == 4.0

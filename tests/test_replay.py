@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from heimdall_edge.cli import main
+from heimdall_edge.config import Config
+from heimdall_edge.config_capture import Capture
 from heimdall_edge.geodesy import distance_m
-from heimdall_edge.replay import ProgressBar
+from heimdall_edge.replay import ProgressBar, offline
 
 REPOSITORY = Path(__file__).parent.parent
 LINE = {
@@ -80,6 +82,31 @@ def test_observations_need_no_configuration(tmp_path, capsys):
     assert capsys.readouterr().err.endswith("1 fixes, 1 refusals\n")
 
 
+def test_levels_under_automatic_gain_are_in_no_fix_and_a_replay_of_that_says_the_same(tmp_path):
+    automatic = [
+        json.dumps({**json.loads(line), "levels_compare": False})
+        for line in scene(1, {"n": -50.0, "e": -55.0, "s": -52.0, "w": -60.0})
+    ]
+    first = replayed(tmp_path, "--with-observations", lines=automatic)
+    observations = [p for p in first if "observation" in p["schema"]]
+    assert len(observations) == 4
+    assert not any("level_dbfs" in p for p in observations)
+    (refusal,) = [p for p in first if "fix" in p["schema"]]
+    assert refusal["reason"] == "too_few_receivers"
+    (again,) = replayed(tmp_path, lines=[json.dumps(p) for p in observations])
+    assert (again["fix_id"], again["reason"]) == (refusal["fix_id"], refusal["reason"])
+
+
+def test_whatever_level_an_automatic_receiver_says_the_fix_is_the_same(tmp_path):
+    levels = {"n": -50.0, "e": -55.0, "s": -52.0}
+    fixes = []
+    for level_dbfs in (-5.0, -90.0):
+        automatic = json.loads(scene(1, {"w": level_dbfs})[0]) | {"levels_compare": False}
+        fixes += replayed(tmp_path, lines=[*scene(1, levels), json.dumps(automatic)])
+    assert fixes[0]["position"] is not None
+    assert fixes[0]["position"] == fixes[1]["position"]
+
+
 def test_a_replay_of_a_replay_gives_the_same_fixes(tmp_path):
     first = replayed(tmp_path, "--with-observations")
     again = replayed(tmp_path, lines=[json.dumps(p) for p in first if "observation" in p["schema"]])
@@ -138,6 +165,11 @@ def test_an_output_that_cannot_be_written_is_named(tmp_path, capsys):
     out = tmp_path / "no" / "folder.jsonl"
     assert main(["replay", "--observations", str(source), "--out", str(out)]) == 78
     assert f"--out {out}: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_replay_keeps_no_evidence_and_so_deletes_none(tmp_path):
+    config = Config(state_dir=tmp_path, capture=Capture(enabled=True))
+    assert not offline(config, None).capture.enabled
 
 
 def test_a_configuration_without_receivers_has_nothing_to_replay(tmp_path, capsys):

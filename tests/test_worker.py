@@ -12,6 +12,7 @@ from heimdall_edge.types import IQBlock, ReceiverState
 from .receiver_harness import (
     PATIENCE_S,
     FakeChain,
+    FakeTape,
     Harness,
     ScriptedSource,
     block,
@@ -117,3 +118,14 @@ def test_a_file_is_never_thinned_out_however_slow_its_worker():
     harness.threads.start()
     harness.join()
     assert chain.limits == []
+
+
+def test_a_tape_gets_each_block_before_what_was_heard_in_it_and_the_end_last():
+    source, tape = ScriptedSource(), FakeTape()
+    harness = Harness(source, chain=FakeChain(), tape=tape)
+    for number in range(2):
+        source.script.put(block(number))
+    source.script.put(None)
+    harness.threads.start()
+    harness.join()
+    assert tape.told == [0, 10, "99", "end"]
