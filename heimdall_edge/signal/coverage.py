@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from heimdall_edge.signal.detect import Heed
+from heimdall_edge.signal.detect import GREATEST_JUMP_NS, Heed
 from heimdall_edge.types import IQBlock, Listening, ReceiverInfo
 
 
@@ -32,7 +32,10 @@ class Coverage:
         """Give what is decided since, one Listening for all channels of the same stretch."""
         stretches: dict[tuple[int, int], dict[str, float]] = {}
         for channel, since_utc_ns, until_utc_ns, limit_dbfs in heeds:
-            from_utc_ns = max(since_utc_ns, self._decided_utc_ns.get(channel, since_utc_ns))
+            decided_utc_ns = self._decided_utc_ns.get(channel, since_utc_ns)
+            if until_utc_ns < decided_utc_ns - GREATEST_JUMP_NS:  # the clock was set back
+                decided_utc_ns = since_utc_ns
+            from_utc_ns = max(since_utc_ns, decided_utc_ns)
             if until_utc_ns > from_utc_ns:
                 self._decided_utc_ns[channel] = until_utc_ns
                 limits = stretches.setdefault((from_utc_ns, until_utc_ns), {})

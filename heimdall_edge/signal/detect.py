@@ -21,7 +21,7 @@ from heimdall_edge.signal.history import ChannelHistory, Instants, Span
 from heimdall_edge.signal.windows import WindowGrid
 from heimdall_edge.types import Burst, ChannelBlock, ChannelSpec, Float64
 
-_GREATEST_JUMP_NS = 250_000_000
+GREATEST_JUMP_NS = 250_000_000
 """A stamp that is off by more was set anew (a clock stepped): a gap, whatever the block says."""
 
 
@@ -164,7 +164,7 @@ class Detector:
         if self._is_flushed or not block.follows or self._is_retuned_by(block):
             return False
         jump_ns = block.start_utc_ns - history.utc_ns(history.stop)
-        return abs(jump_ns) <= _GREATEST_JUMP_NS
+        return abs(jump_ns) <= GREATEST_JUMP_NS
 
     def _is_retuned_by(self, block: ChannelBlock) -> bool:
         """Whether gain or rate changed; a rate that is fitted anew wanders by ppm: no change."""

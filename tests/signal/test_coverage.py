@@ -54,3 +54,12 @@ def test_silence_under_automatic_gain_says_nothing() -> None:
     (line,) = coverage(has_level=False).extend([Heed("a", 1, 2, -90.0)], told, RECEIVER)
     assert dict(line.limit_dbfs) == {"a": math.inf}
     assert line.full_scale_dbm is None
+
+
+def test_after_the_clock_was_set_back_listening_is_claimed_again_at_once() -> None:
+    hour_ns = 3_600_000_000_000
+    under_test = coverage()
+    list(under_test.extend([Heed("a", hour_ns, 2 * hour_ns, -90.0)], BLOCK, RECEIVER))
+    heed = Heed("a", hour_ns, hour_ns + 5, -90.0)
+    (line,) = under_test.extend([heed], BLOCK, RECEIVER)
+    assert (line.start_utc_ns, line.end_utc_ns) == (hour_ns, hour_ns + 5)
