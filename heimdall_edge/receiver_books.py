@@ -156,14 +156,12 @@ class ReceiverBooks:
     def gave_up(self, limit: Limit, *, load: float) -> None:
         """What the worker works on from now on; nothing is given up in silence."""
         with self._guard:
+            is_more = len(limit.given_up) > len(self._status.given_up)
             self._status = replace(self._status, given_up=limit.given_up)
             status = self._status
-        what = ", ".join(limit.given_up)
         receiver_id = status.receiver_id
-        if limit.given_up:
-            log.warning("overloaded", receiver=receiver_id, load=load, given_up=what)
-        else:
-            log.info("overload_over", receiver=receiver_id, load=load)
+        say, event = (log.warning, "overloaded") if is_more else (log.info, "overload_eases")
+        say(event, receiver=receiver_id, load=load, given_up=", ".join(limit.given_up))
         self._metrics.given_up.labels(receiver_id).set(len(limit.given_up))
         self._publish(status)
 

@@ -3,7 +3,7 @@
 ::
 
     all ─▶ no mel ─▶ without the channel of lowest priority ─▶ … ─▶ the one of highest priority
-     ◀──────────────── after a while of ease, one step at a time
+     ◀──────────────── after a while of ease, as far as there is surely room
 
 A worker that needs longer for its samples than they lasted falls behind, and would drop blocks of
 every channel alike. Instead it gives up one thing after the other, says so, and takes it back when
@@ -18,9 +18,12 @@ from dataclasses import dataclass
 from heimdall_edge.config import Channel
 
 WINDOW_S = 2.0
-"""Load is judged over so much of the samples' time: a pause of a moment is no overload."""
+"""Load is judged over so much time, the samples' or the worker's: a pause is no overload."""
 OVERLOAD = 0.95
+FAR_OVER = 1.5
+"""Beyond this load a step at a time takes too long: as many channels go as the load demands."""
 EASE = 0.6
+LEAST_LOAD = 1e-3
 FIRST_EASE_S, LONGEST_EASE_S = 30.0, 900.0
 """How long it must be at ease before one step is taken back; doubled each time that was too soon,
 so that a worker at its limit does not swing."""
@@ -86,9 +89,10 @@ class Shedding:
         self._busy_s += busy_s
         self._lasted_s += lasted_s
         self._has_dropped |= dropped
-        if self._lasted_s < WINDOW_S:
+        passed_s = max(self._lasted_s, self._busy_s)
+        if passed_s < WINDOW_S:
             return None
-        self._at_s += self._lasted_s
+        self._at_s += passed_s
         self.load = self._busy_s / self._lasted_s
         is_over = self.load > OVERLOAD or (self._has_dropped and self.load > EASE)
         self._busy_s = self._lasted_s = 0.0
@@ -102,10 +106,29 @@ class Shedding:
             took_back_at_s = self._took_back_at_s
             if took_back_at_s is not None and self._at_s - took_back_at_s < TOO_SOON_S:
                 self._ease_s = min(2 * self._ease_s, LONGEST_EASE_S)
-            self._step += 1
+            self._step = self._step_down()
             return self.limit
         if self._step and self._at_s - self._eased_at_s >= self._ease_s:
-            self._step -= 1
+            self._step = self._step_up()
             self._took_back_at_s = self._eased_at_s = self._at_s
             return self.limit
         return None
+
+    def _step_down(self) -> int:
+        """The next step; far over the limit, the first that leaves as few channels as it takes."""
+        following = self._step + 1
+        if self.load <= FAR_OVER:
+            return following
+        affordable = int(len(self.limit.channels) * OVERLOAD / self.load)
+        later = range(following, len(self._limits))
+        return next((i for i in later if len(self._limits[i].channels) <= affordable), later[-1])
+
+    def _step_up(self) -> int:
+        """The step before; where there is much room, the first that surely has it.
+
+        Work grows at most as the number of channels does; what mel costs is not known.
+        """
+        before = self._step - 1
+        affordable = int(len(self.limit.channels) * EASE / max(self.load, LEAST_LOAD))
+        earlier = range(1, self._step)
+        return next((i for i in earlier if len(self._limits[i].channels) <= affordable), before)

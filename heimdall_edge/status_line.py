@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from heimdall_edge.types import ModelIdentity, ReceiverState, ReceiverStatus
 
 REASON_CHARACTERS = 160
+MOST_NAMED = 3
+"""Of what a receiver gave up."""
 _WELL = {ReceiverState.RUNNING, ReceiverState.STARTING, ReceiverState.DISABLED}
 
 
@@ -25,4 +27,6 @@ def _troubles(statuses: Sequence[ReceiverStatus]) -> Iterator[str]:
             reason = (status.reason or "")[:REASON_CHARACTERS]
             yield f"{status.receiver_id} {status.state}: {reason}"
         if status.given_up:
-            yield f"{status.receiver_id} gave up {', '.join(status.given_up)}"
+            named, n_more = status.given_up[:MOST_NAMED], len(status.given_up) - MOST_NAMED
+            more = f" and {n_more} more" if n_more > 0 else ""
+            yield f"{status.receiver_id} gave up {', '.join(named)}{more}"

@@ -9,6 +9,7 @@ import pytest
 
 from heimdall_edge.metrics import Metrics
 from heimdall_edge.receiver_books import DROP_LINES_EVERY_S, SILENT_AFTER_S, ReceiverBooks
+from heimdall_edge.shedding import Limit
 from heimdall_edge.types import (
     ClockSource,
     ClockState,
@@ -107,3 +108,16 @@ def test_what_fails_again_for_the_same_reason_is_counted_and_said_once(rig, capl
     assert said == [("WARNING", r) for r in ("no dongle", "no permission", "no dongle")]
     assert [s.reason for s in rig.states] == ["no dongle", "no permission", "no dongle"]
     assert rig.value("receiver_failures_total") == 4.0
+
+
+def test_giving_up_more_is_a_warning_and_taking_back_is_not(rig, caplog):
+    mel, both = ("mel spectrograms",), ("mel spectrograms", "channel b")
+    with caplog.at_level(logging.INFO, logger="heimdall_edge"):
+        for given_up in (mel, both, mel, ()):
+            rig.books.gave_up(Limit(("a",), with_mel=False, given_up=given_up), load=1.2)
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("WARNING", "overloaded"), ("WARNING", "overloaded"),
+        ("INFO", "overload_eases"), ("INFO", "overload_eases"),
+    ]  # fmt: skip
+    assert [s.given_up for s in rig.states] == [mel, both, mel, ()]
+    assert rig.value("given_up_steps") == 0.0

@@ -27,7 +27,7 @@ def windows(
 
 def test_mel_goes_first_then_channels_by_priority_and_the_last_one_stays():
     shedding = Shedding(CHANNELS, has_mel=True)
-    limits = windows(shedding, 1.5, 40.0)
+    limits = windows(shedding, 1.2, 40.0)
     assert [(limit.channels, limit.with_mel) for limit in limits] == [
         (("calling", "first", "second", "idle"), False),
         (("calling", "first", "second"), False),
@@ -39,8 +39,25 @@ def test_mel_goes_first_then_channels_by_priority_and_the_last_one_stays():
     )  # fmt: skip
 
 
+def test_far_over_the_limit_as_many_channels_go_at_once_as_the_load_demands():
+    many = [Channel(name=f"c{n}", frequency_hz=145e6) for n in range(32)]
+    shedding = Shedding(many, has_mel=True)
+    (first,) = windows(shedding, 4.0, WINDOW_S)
+    assert (len(first.channels), first.with_mel) == (7, False)
+    assert first.channels == tuple(f"c{n}" for n in range(7))
+    (second,) = windows(shedding, 100.0, WINDOW_S)
+    assert second.channels == ("c0",)
+    assert windows(shedding, 100.0, WINDOW_S) == [], "the last one stays"
+
+
+def test_an_overload_is_judged_by_the_workers_time_when_its_samples_pass_slowly():
+    shedding = Shedding(CHANNELS, has_mel=True)
+    limit = shedding.worked(busy_s=WINDOW_S, lasted_s=WINDOW_S / 10, dropped=True)
+    assert limit is not None
+
+
 def test_without_mel_channels_go_at_once():
-    assert windows(Shedding(CHANNELS, has_mel=False), 1.5, WINDOW_S)[0].channels == (
+    assert windows(Shedding(CHANNELS, has_mel=False), 1.2, WINDOW_S)[0].channels == (
         "calling", "first", "second",
     )  # fmt: skip
 
@@ -59,7 +76,7 @@ def test_blocks_dropped_at_a_moderate_load_were_somebody_elses_fault():
 
 def test_what_was_given_up_is_taken_back_one_step_at_a_time():
     shedding = Shedding(CHANNELS, has_mel=True)
-    windows(shedding, 1.5, 2 * WINDOW_S)
+    windows(shedding, 1.2, 2 * WINDOW_S)
     assert windows(shedding, 0.3, FIRST_EASE_S - WINDOW_S) == []
     assert [limit.given_up for limit in windows(shedding, 0.3, 2 * WINDOW_S)] == [
         ("mel spectrograms",)
@@ -67,11 +84,21 @@ def test_what_was_given_up_is_taken_back_one_step_at_a_time():
     assert windows(shedding, 0.3, FIRST_EASE_S)[-1].given_up == ()
 
 
+def test_where_there_is_much_room_as_many_channels_come_back_as_surely_fit():
+    many = [Channel(name=f"c{n}", frequency_hz=145e6) for n in range(32)]
+    shedding = Shedding(many, has_mel=True)
+    windows(shedding, 100.0, WINDOW_S)
+    taken_back = windows(shedding, 0.05, 3 * FIRST_EASE_S + 3 * WINDOW_S)
+    assert [(len(limit.channels), limit.with_mel) for limit in taken_back] == [
+        (11, False), (32, False), (32, True),
+    ]  # fmt: skip
+
+
 def test_a_worker_at_its_limit_does_not_swing():
     shedding = Shedding(CHANNELS, has_mel=True)
     waits = []
     for _ in range(3):
-        assert windows(shedding, 1.5, WINDOW_S)
+        assert windows(shedding, 1.2, WINDOW_S)
         n_windows = 1
         while not windows(shedding, 0.3, WINDOW_S):
             n_windows += 1

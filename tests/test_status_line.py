@@ -39,3 +39,9 @@ def test_says_what_was_given_up_for_want_of_cpu():
 def test_a_long_reason_is_cut():
     line = status_line([status("roof", ReceiverState.FAILED, "x" * 1000)], MODEL, [])
     assert line.count("x") == REASON_CHARACTERS
+
+
+def test_of_many_things_given_up_a_few_are_named():
+    given_up = ("mel spectrograms", *(f"channel {n}" for n in range(30)))
+    line = status_line([status("roof", ReceiverState.RUNNING, given_up=given_up)], MODEL, [])
+    assert line.endswith("roof gave up mel spectrograms, channel 0, channel 1 and 28 more")

@@ -83,10 +83,10 @@ def test_another_chain_takes_over_between_two_blocks_and_no_block_is_lost():
 
 
 class SlowChain(FakeChain):
-    """Takes twice as long for a block as its samples last."""
+    """Takes a little longer for a block than its samples last."""
 
     def process(self, block: IQBlock) -> Heard:
-        time.sleep(2 * block.n_samples / block.sample_rate_hz)
+        time.sleep(1.2 * block.n_samples / block.sample_rate_hz)
         return super().process(block)
 
 
