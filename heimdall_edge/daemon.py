@@ -89,7 +89,6 @@ class Daemon:
         self._began_utc_ns = time.time_ns()
         self._notifier = ServiceNotifier()
         self._problems: list[str] = []
-        self._shown_status = ""
         self._host: HostTime = SystemTime() if host is None else host
         self._told_clock = ClockState()
         self._failed = threading.Event()
@@ -199,20 +198,13 @@ class Daemon:
                 log.error("stuck", parts=", ".join(stuck))
             else:
                 self._notifier.alive()
-        self._show_status()
+        self._notifier.status(self._status_line())
         if now_s >= self._next_stats_s:
             self._next_stats_s = now_s + self._config.mqtt.stats_interval_s
             self._report()
 
-    def _show_status(self) -> None:
-        """Keep the line that ``systemctl status`` shows."""
-        line = self._status_line()
-        if line != self._shown_status:
-            self._shown_status = line
-            self._notifier.status(line)
-
     def _report(self) -> None:
-        """What goes out every minute: stats, each receiver's state, the status line."""
+        """What goes out every minute: stats, and each receiver's state."""
         if self._host.clock.source is not self._told_clock.source:
             self._publish_info()
         statuses = self._pipeline.statuses()

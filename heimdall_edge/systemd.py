@@ -14,9 +14,11 @@ class ServiceNotifier:
     def __init__(self) -> None:
         wanted = bool(os.environ.get("NOTIFY_SOCKET"))
         self._notifier = sdnotify.SystemdNotifier() if wanted else None
+        self._shown = ""
 
     def ready(self, status: str) -> None:
         """Start-up, or a reload, is complete."""
+        self._shown = status
         self._send(f"READY=1\nSTATUS={_one_line(status)}")
 
     def reloading(self) -> None:
@@ -27,8 +29,10 @@ class ServiceNotifier:
         self._send("STOPPING=1\nSTATUS=stopping")
 
     def status(self, text: str) -> None:
-        """The line that ``systemctl status`` shows."""
-        self._send(f"STATUS={_one_line(text)}")
+        """The line that ``systemctl status`` shows; sent where it changes."""
+        if text != self._shown:
+            self._shown = text
+            self._send(f"STATUS={_one_line(text)}")
 
     def alive(self) -> None:
         """Feed the watchdog; call it when work goes on, not by a timer."""

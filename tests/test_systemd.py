@@ -40,6 +40,24 @@ def test_each_message_is_as_documented(manager):
         notifier.close()
 
 
+def test_a_status_is_sent_where_it_changes(manager):
+    notifier = ServiceNotifier()
+    try:
+        notifier.ready("1 of 2 running")
+        for text in ("1 of 2 running", "2 of 2 running", "2 of 2 running", "1 of 2 running"):
+            notifier.status(text)
+        notifier.alive()
+        said = [manager.recv(1000) for _ in range(4)]
+        assert said == [
+            b"READY=1\nSTATUS=1 of 2 running",
+            b"STATUS=2 of 2 running",
+            b"STATUS=1 of 2 running",
+            b"WATCHDOG=1",
+        ]
+    finally:
+        notifier.close()
+
+
 def test_a_status_in_any_script_arrives(manager):
     notifier = ServiceNotifier()
     try:
