@@ -96,9 +96,11 @@ def test_commands_reach_the_driver(driver):
     assert (event.kind, event.json) == (FrameKind.EVENT, {"tune": 446.1e6})
 
 
-def test_a_driver_that_takes_no_commands_is_an_error_and_no_wait(driver):
+def test_a_driver_that_takes_no_commands_is_an_error_and_no_wait(driver, eventually):
     process = driver(LASTS)
-    os.kill(process.start()["pid"], signal.SIGSTOP)
+    pid = process.start()["pid"]
+    os.kill(pid, signal.SIGSTOP)
+    eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, "the driver stops")
     process.send({"filler": "x" * 60_000})
     with pytest.raises(SourceError, match="test radio: driver does not take commands"):
         process.send({"filler": "x" * 60_000})
