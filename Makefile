@@ -7,8 +7,8 @@ DATA ?= $(or $(HEIMDALL_EDGE_DATA),$(abspath ../shared/data))
 # What the tests run for real: the broker, its clients, TLS, promtool and systemd's own checks;
 # rtl_tcp, SoapySDR with its remote server, chronyd; and what their emulated devices compile with.
 APT_PACKAGES := mosquitto openssl prometheus systemd python3-venv \
-	rtl-sdr soapysdr-module-rtlsdr soapysdr-module-remote soapyremote-server chrony \
-	gcc g++ libc6-dev pkg-config libusb-1.0-0-dev libsoapysdr-dev
+	rtl-sdr soapysdr-tools soapysdr-module-rtlsdr soapysdr-module-remote soapyremote-server \
+	chrony gcc g++ libc6-dev pkg-config libusb-1.0-0-dev libsoapysdr-dev
 TRIALS ?= 3
 EXECUTIONS ?= 1000000
 
