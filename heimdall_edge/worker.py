@@ -68,6 +68,8 @@ class Worker:
             switched, self._next_work = self._next_work, None
             if switched is not None:
                 self._tell(work.chain.flush(), time.monotonic())
+                if work.shedding.limit.given_up:  # the other one begins with all that is wanted
+                    self._books.gave_up(switched.shedding.limit, load=work.shedding.load)
                 work = switched
             self._process(work, block)
             self._turned_s, self._is_working = time.monotonic(), False

@@ -129,3 +129,21 @@ def test_a_tape_gets_each_block_before_what_was_heard_in_it_and_the_end_last():
     harness.threads.start()
     harness.join()
     assert tape.told == [0, 10, "99", "end"]
+
+
+def test_what_was_given_up_is_given_up_no_longer_once_another_chain_took_over():
+    source, old, new = ScriptedSource(), SlowChain(), FakeChain()
+    harness = Harness(source, chain=old)
+    harness.threads.start()
+    for number in range(5):
+        source.script.put(block(number, n_samples=500))
+    for _ in range(5):
+        assert old.has_block.acquire(timeout=PATIENCE_S)
+    harness.threads.switch_to(work(new))
+    source.script.put(block(5, n_samples=500))
+    source.script.put(None)
+    harness.join()
+    assert old.limits == [(("a", "b"), False)]
+    assert len(new.blocks) == 1
+    assert harness.threads.status().given_up == ()
+    assert any(s.given_up for s in harness.states), "it was said while it held"
