@@ -15,7 +15,7 @@ from heimdall_edge.drivers.librtlsdr import load
 from heimdall_edge.drivers.overheard import overheard
 from heimdall_edge.drivers.refusal import Refusal
 
-NO_DEVICE, ACCESS, BUSY = -4, -3, -6
+ACCESS, BUSY = -3, -6
 """libusb's errors."""
 TUNER_NAMES = ("", "E4000", "FC0012", "FC0013", "FC2580", "R820T", "R828D")
 PERMISSION = (

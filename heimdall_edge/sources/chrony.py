@@ -25,8 +25,8 @@ _REQUEST = struct.Struct(">BBHHHI8x")
 _REPLY = struct.Struct(">BBHHHH6xI8x")
 _TRACKING = struct.Struct(">I16sHxxHHIIIIIIIIIIII")
 TRACKING_BYTES = _REPLY.size + _TRACKING.size
-NO_ADDRESS, IPV4 = 0, 1
-"""Families of the source's address."""
+NO_ADDRESS = 0
+"""Family of an address that is none."""
 NOT_SYNCHRONISED = 3
 """Leap status (RFC 5905, figure 9)."""
 LOCAL_REFERENCE = 0x7F7F0101

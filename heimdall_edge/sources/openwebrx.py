@@ -129,7 +129,7 @@ class OpenWebRxSource(Live):
         try:
             self._connect()
         except SourceError as error:
-            error.pause_s = max(error.pause_s, self._visit.hang_up(error.pause_s))
+            self._visit.give_up(error)
             raise
         self._opened_s = self._last_row_s = self._last_useful_s = self._visit.now_s()
 
@@ -143,7 +143,7 @@ class OpenWebRxSource(Live):
         except SourceError as error:
             if self._visit.is_closed:
                 return
-            error.pause_s = max(error.pause_s, self._visit.hang_up(error.pause_s))
+            self._visit.give_up(error)
             yield from self._feed.flush()
             raise
         finally:

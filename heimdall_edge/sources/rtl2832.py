@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 CRYSTAL_HZ = 28_800_000
 RATE_RANGES_HZ = ((225_001, 300_000), (900_001, 3_200_000))
-LOSSY_ABOVE_HZ = 2_560_000
-"""Faster than that, dongles lose samples on most hosts."""
 SETTLE_S = 0.1
 """After opening or tuning, what came so long is not of the new frequency, or not settled."""
 

@@ -89,6 +89,10 @@ class WebVisit:
             self._socket.close()
         return pause_s if self._lease is None else self._lease.release(pause_s=pause_s)
 
+    def give_up(self, error: SourceError) -> None:
+        """Leave for what went wrong; it then asks for all of the pause that the server is owed."""
+        error.pause_s = max(error.pause_s, self.hang_up(error.pause_s))
+
     def close(self) -> None:
         """Leave for good; idempotent, from any thread, also before anything was begun."""
         self._closed.set()

@@ -130,7 +130,7 @@ class WebSdrSource(Live):
         try:
             self._connect(channel)
         except SourceError as error:
-            error.pause_s = max(error.pause_s, self._visit.hang_up(error.pause_s))
+            self._visit.give_up(error)
             raise
 
     def observations(self) -> Iterator[Said]:
@@ -144,7 +144,7 @@ class WebSdrSource(Live):
         except SourceError as error:
             if self._visit.is_closed:
                 return
-            error.pause_s = max(error.pause_s, self._visit.hang_up(error.pause_s))
+            self._visit.give_up(error)
             yield from levels.flush()
             raise
         finally:

@@ -38,12 +38,12 @@ BURST, CHANNEL, MEAN, PEAK = (90, 255, 220), (20, 120, 190), (28, 30, 36), (200,
 
 def draw(found: Sequence[Surveyed], path: Path) -> None:
     """Write the picture, a panel a receiver (and centre); OSError as the disk says."""
-    panels = [(surveyed, measured) for surveyed in found for measured in surveyed.measured]
+    panels = [measured for surveyed in found for measured in surveyed.measured]
     waterfall_h = WATERFALL_H if len(panels) <= 2 else MANY_WATERFALL_H
     panel_h = TITLE_H + NAMES_H + SPECTRUM_H + waterfall_h + AXIS_H + GAP_H
     canvas = Canvas(WIDTH, max(1, len(panels)) * panel_h + GAP_H)
-    for number, (surveyed, measured) in enumerate(panels):
-        _Panel(canvas, surveyed, measured, GAP_H + number * panel_h, waterfall_h).draw()
+    for number, measured in enumerate(panels):
+        _Panel(canvas, measured, GAP_H + number * panel_h, waterfall_h).draw()
     if not panels:
         canvas.text(LEFT, GAP_H, "no receiver gave samples", size=16)
     canvas.save(path)
@@ -52,10 +52,8 @@ def draw(found: Sequence[Surveyed], path: Path) -> None:
 class _Panel:
     """One receiver's part of the picture."""
 
-    def __init__(
-        self, canvas: Canvas, surveyed: Surveyed, measured: Measured, top: int, waterfall_h: int
-    ) -> None:
-        self._canvas, self._surveyed, self._measured = canvas, surveyed, measured
+    def __init__(self, canvas: Canvas, measured: Measured, top: int, waterfall_h: int) -> None:
+        self._canvas, self._measured = canvas, measured
         self._top = top
         self._spectrum_top = top + TITLE_H + NAMES_H
         self._fall_top = self._spectrum_top + SPECTRUM_H
